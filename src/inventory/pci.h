@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* GPUs on the PCI bus, read from sysfs: class 0x03xxxx (display controllers). Reads only; the root directory is a parameter so that
+ * tests use a fixture tree. What sysfs says may be wrong: a device whose identity cannot be read is left out, any other missing
+ * attribute is just unknown. Kernel documents: Documentation/ABI/testing/sysfs-bus-pci, sysfs-kernel-iommu_groups. */
+#pragma once
+
+#include "base/error.h"
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define PCI_MAX_GPUS 64         /* the largest GPU servers have 16 */
+#define PCI_MAX_COMPANIONS 16u  /* other functions of one IOMMU group that are listed by address */
+#define PCI_ADDRESS_MAX 16      /* "0000:01:00.0", with 32-bit domains "10000:e1:00.0" */
+
+struct pci_gpu {
+    char address[PCI_ADDRESS_MAX];
+    uint32_t class_code;                  /* 0x030000 VGA, 0x030200 3D controller, … */
+    uint16_t vendor_id, device_id;
+    char vendor[64], device[96];          /* from pci.ids, or "PCI vendor 10de", "device 2330" */
+    char driver[32];                      /* bound kernel driver, or empty */
+    int iommu_group;                      /* -1 when the IOMMU is off */
+    char companions[PCI_MAX_COMPANIONS][PCI_ADDRESS_MAX];
+    unsigned companions_n;                /* all others in the group but bridges, also those beyond the list */
+    int numa_node;                        /* -1 when unknown */
+    unsigned sriov_total, sriov_enabled;  /* virtual functions */
+};
+
+/* The GPUs in address order; virtual functions are not GPUs of their own and are left out. A system without PCI gives none.
+ * pci_ids may be NULL or missing. *ret is the caller's, by free(). */
+int pci_list_gpus(const char *sysfs_root, const char *pci_ids, struct pci_gpu **ret, size_t *ret_n, struct error *err);
+/* "0000:01:00.0", also short "01:00.0" and upper case, to the form sysfs uses. False when it is no PCI address. */
+bool pci_parse_address(const char *text, char ret[PCI_ADDRESS_MAX]);
