@@ -7,6 +7,7 @@
 #include "base/error.h"
 
 #include <jansson.h>
+#include <stdbool.h>
 #include <stdint.h>
 
 struct cli;
@@ -31,7 +32,7 @@ void api_free(struct api *api);
 /* Members of answers, tolerant: a missing or differently typed member reads as "", 0 or false. */
 const char *api_text(json_t *object, const char *key);
 uint64_t api_u64(json_t *object, const char *key);
-int api_bool(json_t *object, const char *key);
+bool api_bool(json_t *object, const char *key);
 
 static inline void cleanup_json(json_t **j) { json_decref(*j); }
 #define _cleanup_json_ __attribute__((cleanup(cleanup_json)))

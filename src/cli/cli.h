@@ -11,6 +11,8 @@
 
 #include "cli/api.h"
 #include "cli/print.h"
+#include "cli/table.h"
+#include "cli/words.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -30,6 +32,7 @@ typedef int cli_handler(int argc, char **argv, struct cli *cli, struct error *er
 #define COMPLETE_FILES "@files"
 #define COMPLETE_DIRS "@dirs"
 #define COMPLETE_VERBS "@verbs"
+#define COMPLETE_PROFILES "@profiles"   /* of the GPU and model that stand on the line */
 
 struct cli_option {
     const char *name;        /* without the dashes */
@@ -48,6 +51,8 @@ struct cli_verb {
     int min_args, max_args;            /* without the verb; max_args -1: any number */
     const char *complete;              /* of the first argument */
     const char *details;               /* paragraphs for `tranche help VERB`, or NULL */
+    bool json;                         /* prints something that --json makes a document of */
+    bool alone;                        /* needs no daemon, so no run dir is looked for */
     bool hidden;                       /* not in usage or completions */
 };
 
@@ -65,6 +70,7 @@ struct cli {
     bool help;
     char run_dir[PATH_MAX];                /* where control.sock stands; resolved before the handler runs */
     int exit_status;                       /* overrides the exit code of an error where it is not 0 */
+    int api_timeout_s;                     /* how long an api_call() may take; 0: API_TIMEOUT_S */
     struct api *api;                       /* opened by the first api_call() */
 };
 
@@ -73,8 +79,9 @@ struct cli {
 const char *cli_option_value(const struct cli *cli, const char *name);
 bool cli_option_given(const struct cli *cli, const char *name);
 
-/* The verb of that name, or NULL. */
+/* The verb of that name, or NULL; get sets *err with the nearest verb as hint. */
 const struct cli_verb *cli_verb_find(const char *name);
+const struct cli_verb *cli_verb_get(const char *name, struct error *err);
 /* "tranche create GPU --model MODEL …": one line, made from the row. Returns buf. */
 const char *cli_verb_usage(const struct cli_verb *verb, char *buf, size_t size);
 

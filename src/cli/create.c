@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tranche create: a new share of a GPU. */
+#include "cli/cli.h"
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <string.h>
+
+struct wish {
+    const char *gpu, *model, *name, *profile, *policy;
+    uint64_t memory_bytes, weight, watchdog_ns, quantum_ns;
+    uint32_t time_ppm;
+};
+
+#define MAX_WEIGHT 1000000
+
+static int read_wish(const struct cli *cli, const char *gpu, struct wish *w, struct error *err)
+{
+    *w = (struct wish){ .gpu = gpu, .name = cli_option_value(cli, "name"), .profile = cli_option_value(cli, "profile") };
+    int r = text_check_name(w->name, err);
+    if (r < 0)
+        return error_wrap(err, "--name");
+    if ((r = cli_option_word(cli, "model", &w->model, err)) < 0 || (r = cli_option_word(cli, "policy", &w->policy, err)) < 0
+        || (r = cli_option_size(cli, "memory", &w->memory_bytes, err)) < 0 || (r = cli_option_percent(cli, "time", &w->time_ppm, err)) < 0
+        || (r = cli_option_u64(cli, "weight", 1, MAX_WEIGHT, &w->weight, err)) < 0
+        || (r = cli_option_duration(cli, "quantum", &w->quantum_ns, err)) < 0)
+        return r;
+    return cli_option_duration(cli, "watchdog", &w->watchdog_ns, err);
+}
+
+/* What cannot go together whatever the GPU; the daemon knows the rest. */
+static int check_wish(const struct wish *w, struct error *err)
+{
+    if (w->profile && (w->memory_bytes || w->time_ppm)) {
+        error_set(err, -EINVAL, "--profile %.40s says memory and time already", w->profile);
+        error_hint(err, "give either --profile, or --memory and --time");
+    } else if (strcmp(w->model, "vgpu") == 0 && !w->profile && (!w->memory_bytes || !w->time_ppm)) {
+        error_set(err, -EINVAL, "how large the vgpu shall be is missing");
+        error_hint(err, "give --profile 1of4, or --memory 1GiB and --time 25%%; tranche gpus lists the profiles");
+    } else if (strcmp(w->model, "vgpu") != 0 && (w->memory_bytes || w->time_ppm)) {
+        error_set(err, -EINVAL, "--memory and --time are for vgpu; %s has fixed sizes", w->model);
+        error_hint(err, "tranche gpus lists the profiles");
+    } else if (strcmp(w->model, "mig") == 0 && !w->profile) {
+        error_set(err, -EINVAL, "mig needs a --profile");
+        error_hint(err, "tranche gpus lists the profiles");
+    } else {
+        return 0;
+    }
+    return -EINVAL;
+}
+
+static int set(json_t *body, const char *key, json_t *value)
+{
+    return json_object_set_new(body, key, value);   /* -1 for a value that could not be made, too */
+}
+
+static json_t *make_body(const struct wish *w)
+{
+    json_t *body = json_pack("{s:s, s:s, s:s}", "gpu", w->gpu, "model", w->model, "name", w->name);
+    int bad = !body;
+    if (w->profile)
+        bad |= set(body, "profile", json_string(w->profile));
+    if (w->memory_bytes)
+        bad |= set(body, "memory_bytes", json_integer((json_int_t)w->memory_bytes));
+    if (w->time_ppm)
+        bad |= set(body, "time_ppm", json_integer(w->time_ppm));
+    if (w->weight)
+        bad |= set(body, "weight", json_integer((json_int_t)w->weight));
+    if (w->policy)
+        bad |= set(body, "policy", json_string(w->policy));
+    if (w->watchdog_ns)
+        bad |= set(body, "watchdog_ns", json_integer((json_int_t)w->watchdog_ns));
+    if (w->quantum_ns)
+        bad |= set(body, "quantum_ns", json_integer((json_int_t)w->quantum_ns));
+    if (!bad)
+        return body;
+    json_decref(body);
+    return NULL;
+}
+
+static void print_created(json_t *share)
+{
+    char memory[PRINT_TEXT], part[PRINT_TEXT];
+    const char *profile = api_text(share, "profile"), *name = api_text(share, "name"), *model = api_text(share, "model");
+    print_text(stdout, "created %s: %s%s%s on %s%s, %s", name, model, *profile ? " " : "", profile, api_text(share, "gpu"),
+               print_stand_in(share), print_gib(api_u64(share, "memory_bytes"), memory, sizeof memory));
+    if (strcmp(model, "vgpu") == 0)
+        print_text(stdout, ", %s of the time, %s", print_percent(api_u64(share, "time_ppm"), part, sizeof part), api_text(share, "policy"));
+    putchar('\n');
+    print_text(stdout, "run a program in it: tranche run %s -- COMMAND", name);
+    putchar('\n');
+}
+
+int verb_create(int argc, char **argv, struct cli *cli, struct error *err)
+{
+    _cleanup_json_ json_t *body = NULL, *share = NULL;
+    struct wish wish;
+    int r = read_wish(cli, argv[1], &wish, err);
+    if (r < 0 || (r = check_wish(&wish, err)) < 0)
+        return r;
+    if (!(body = make_body(&wish))) {
+        error_set(err, -EINVAL, "the GPU's or the profile's name is not valid UTF-8");
+        error_hint(err, "tranche gpus lists both");
+        return -EINVAL;
+    }
+    r = api_call(cli, "POST", "/v1/shares", body, &share, err);
+    if (r < 0)
+        return r;
+    if (cli->json)
+        return print_json(share, err);
+    print_created(share);
+    return 0;
+}

@@ -1,0 +1,130 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* tranche gpus: the GPUs of this machine, and what each model can do on them. */
+#include "cli/cli.h"
+
+#include "base/cleanup.h"
+
+#include <string.h>
+
+static const char *const models[] = { "passthrough", "vgpu", "mig" };
+
+static void print_words(json_t *array)
+{
+    size_t i;
+    json_t *word;
+    json_array_foreach(array, i, word)
+        print_text(stdout, "%s%s", i ? ", " : "", json_string_value(word) ? json_string_value(word) : "?");
+}
+
+static void print_field(const char *label, const char *text)
+{
+    if (!*text)
+        return;
+    printf("  %-13s", label);
+    print_text(stdout, "%s", text);
+    putchar('\n');
+}
+
+static void print_title(json_t *gpu)
+{
+    print_styled(STYLE_BOLD, "%s", api_text(gpu, "name"));
+    if (api_bool(gpu, "stand_in"))
+        print_styled(STYLE_WARN, "  stand-in GPU: the CPU through OpenCL, its figures are not those of a GPU");
+    else
+        print_text(stdout, "  %s", api_text(gpu, "product"));
+    putchar('\n');
+}
+
+static void print_size(json_t *gpu)
+{
+    char text[PRINT_TEXT];
+    printf("  %-13s%s, %llu compute units", "size", print_gib(api_u64(gpu, "memory_bytes"), text, sizeof text),
+           (unsigned long long)api_u64(gpu, "compute_units"));
+    if (json_is_integer(json_object_get(gpu, "numa_node")))
+        printf(", NUMA node %lld", (long long)json_integer_value(json_object_get(gpu, "numa_node")));
+    putchar('\n');
+}
+
+static void print_opencl(json_t *gpu)
+{
+    json_t *opencl = json_object_get(gpu, "opencl");
+    if (!json_is_object(opencl))
+        return;
+    printf("  %-13s", "OpenCL");
+    print_text(stdout, "%s, %s", api_text(opencl, "platform"), api_text(opencl, "version"));
+    putchar('\n');
+}
+
+static void print_use(json_t *gpu)
+{
+    json_t *shares = json_object_get(gpu, "shares");
+    const char *model = api_text(gpu, "model"), *policy = api_text(gpu, "policy");
+    printf("  %-13s", "in use as");
+    if (strcmp(model, "host") == 0) {
+        print_text(stdout, "host (no shares)");
+    } else {
+        print_text(stdout, *policy ? "%s, %s" : "%s", model, policy);
+        if (json_array_size(shares))
+            fputs(": ", stdout);
+        print_words(shares);
+    }
+    putchar('\n');
+}
+
+static void print_model(json_t *gpu, const char *model)
+{
+    json_t *can = json_object_get(json_object_get(gpu, "models"), model);
+    json_t *profiles = json_object_get(json_object_get(gpu, "profiles"), model);
+    bool possible = api_bool(can, "possible");
+    const char *reason = api_text(can, "reason");
+    printf("  %-13s", model);
+    print_styled(possible ? STYLE_GOOD : STYLE_DIM, possible ? "yes" : "no ");
+    if (*reason)
+        print_text(stdout, "  %s", reason);
+    putchar('\n');
+    if (possible && json_array_size(profiles)) {
+        printf("  %-13s     profiles ", "");
+        print_words(profiles);
+        putchar('\n');
+    }
+}
+
+static void print_gpu(json_t *gpu)
+{
+    print_title(gpu);
+    if (api_bool(gpu, "stand_in"))
+        print_field("product", api_text(gpu, "product"));
+    print_field("vendor", api_text(gpu, "vendor"));
+    print_field("PCI address", api_text(gpu, "pci_address"));
+    print_field("UUID", api_text(gpu, "uuid"));
+    print_field("driver", api_text(gpu, "driver"));
+    print_size(gpu);
+    print_opencl(gpu);
+    print_use(gpu);
+    for (size_t i = 0; i < ARRAY_LEN(models); i++)
+        print_model(gpu, models[i]);
+}
+
+int verb_gpus(int argc, char **argv, struct cli *cli, struct error *err)
+{
+    _cleanup_json_ json_t *answer = NULL;
+    json_t *gpus, *gpu;
+    size_t i;
+    bool refresh = cli_option_given(cli, "refresh");
+    if (refresh)
+        print_progress("looking at the machine…");
+    int r = api_call(cli, "GET", refresh ? "/v1/gpus?refresh=1" : "/v1/gpus", NULL, &answer, err);
+    print_progress_clear();
+    if (r < 0 || (r = api_get_array(answer, "gpus", &gpus, err)) < 0)
+        return r;
+    if (cli->json)
+        return print_json(answer, err);
+    json_array_foreach(gpus, i, gpu) {
+        if (i)
+            putchar('\n');
+        print_gpu(gpu);
+    }
+    if (json_array_size(gpus) == 0)
+        puts("no GPU, and no OpenCL driver that could make a stand-in of the CPU (Debian: pocl-opencl-icd)");
+    return 0;
+}

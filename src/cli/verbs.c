@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The surface of the tranche command: every verb and option, once. Usage, help, completions and the man page's checks come from here. */
+#include "cli/cli.h"
+
+#define MODELS "passthrough vgpu mig"
+#define POLICIES "best-effort equal-share fixed-share"
+
+const struct cli_option cli_common_options[] = {
+    { "json", NULL, "print one JSON document; errors too, on stderr" },
+    { "run-dir", "DIR", "where tranched has its control.sock", COMPLETE_DIRS },
+    { "help", NULL, "explain the verb" },
+    { 0 },
+};
+
+static const struct cli_option gpus_options[] = {
+    { "refresh", NULL, "ask the machine again" },
+    { 0 },
+};
+
+static const struct cli_option create_options[] = {
+    { "model", "MODEL", "how the GPU is shared:", MODELS, .required = true },
+    { "name", "NAME", "what the share is called", .required = true },
+    { "profile", "PROFILE", "a size that the model offers, such as 1of4 (vgpu) or 1c (mig)", COMPLETE_PROFILES },
+    { "memory", "SIZE", "vgpu without a profile: its memory, such as 1GiB" },
+    { "time", "PERCENT", "vgpu without a profile: its part of the time, such as 25%" },
+    { "weight", "N", "vgpu: its weight beside the GPU's other shares" },
+    { "policy", "POLICY", "vgpu: how the GPU's time is divided:", POLICIES },
+    { "quantum", "TIME", "vgpu: longest turn, such as 2ms" },
+    { "watchdog", "TIME", "end a tenant whose kernel runs longer, such as 30s" },
+    { 0 },
+};
+
+static const struct cli_option rm_options[] = {
+    { "force", NULL, "also end the programs that use it" },
+    { 0 },
+};
+
+static const struct cli_option events_options[] = {
+    { "share", "NAME", "only what happened to this share", COMPLETE_SHARES },
+    { 0 },
+};
+
+#ifdef TRANCHE_VERB_COMPARE
+static const struct cli_option compare_options[] = {
+    { "html", "FILE", "also write a report with plots", COMPLETE_FILES },
+    { 0 },
+};
+#endif
+
+const struct cli_verb cli_verbs[] = {
+    { "gpus", "", "list the GPUs of this machine and what each model can do on them", verb_gpus, gpus_options,
+      .details = "For each GPU and each model it says yes, or no with the reason. A machine without a GPU shows its CPU as a stand-in GPU:\n"
+                 "every model can be tried on it, but its figures are not those of a GPU.", .json = true },
+    { "create", "GPU", "create a share of a GPU", verb_create, create_options, 1, 1, COMPLETE_GPUS,
+      .details = "A GPU is in one model at a time: its first share decides, and its --policy counts for the GPU.\n"
+                 "A vgpu needs --profile, or both --memory and --time; mig needs --profile; passthrough takes the whole GPU.\n\n"
+                 "  tranche create cpu0 --model vgpu --profile 1of4 --name a\n"
+                 "  tranche create cpu0 --model vgpu --memory 1GiB --time 25% --name b\n"
+                 "  tranche create cpu0 --model mig --profile 1c --name m\n"
+                 "  tranche create cpu0 --model passthrough --name whole", .json = true },
+    { "shares", "", "list the shares", verb_shares, .json = true },
+    { "show", "NAME", "show one share and the programs that use it", verb_show, NULL, 1, 1, COMPLETE_SHARES, .json = true },
+    { "rm", "NAME", "remove a share", verb_rm, rm_options, 1, 1, COMPLETE_SHARES,
+      .details = "A share that programs use is not removed, unless --force ends their work: they see an OpenCL error.", .json = true },
+    { "run", "NAME -- COMMAND…", "run a program as a tenant of a share", verb_run, NULL, 2, -1, COMPLETE_SHARES,
+      .details = "The program is an unmodified OpenCL program; its exit status becomes that of tranche.\n"
+                 "126: COMMAND could not be run, 127: COMMAND was not found.\n\n"
+                 "  tranche run a -- clinfo --list" },
+    { "status", "", "show the daemon", verb_status, .json = true },
+    { "events", "", "list what happened, newest last", verb_events, events_options, .json = true },
+#ifdef TRANCHE_VERB_COMPARE
+    { "compare", "[GPU]", "measure the three models on a GPU", verb_compare, compare_options, 0, 1, COMPLETE_GPUS, .json = true },
+#endif
+    { "version", "", "print the version", verb_version, .json = true, .alone = true },
+    { "help", "[VERB]", "explain a verb", verb_help, NULL, 0, 1, COMPLETE_VERBS, .json = true, .alone = true },
+    { "__complete", "WORD…", "what may stand at the last WORD, for shells", verb_complete, NULL, 0, -1, .hidden = true },
+    { 0 },
+};
