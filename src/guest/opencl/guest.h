@@ -1,0 +1,194 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* guest/opencl: the OpenCL ICD that applications load (libtranche-opencl.so).
+ *
+ * Runs in the tenant's process, linked to libc and pthread only. Every OpenCL object is a structure here that begins with the loader's
+ * dispatch table; the worker on the other side knows it by a handle that this side chose. Owns one connection per process (link.h).
+ * Never: logs (but one line when the share named by the environment cannot be reached), signals, or a wait that outlives the worker. */
+#pragma once
+
+#include "guest/opencl/link.h"
+
+#include <CL/cl_icd.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+enum kind { KIND_PLATFORM = 0x74720001, KIND_DEVICE, KIND_CONTEXT, KIND_QUEUE, KIND_MEM, KIND_PROGRAM, KIND_KERNEL, KIND_EVENT };
+
+struct object {
+    const struct _cl_icd_dispatch *dispatch;   /* first, for the loader */
+    uint32_t kind;
+    _Atomic uint32_t refs;
+    uint32_t id;                               /* handle, 0 where the worker does not know the object */
+};
+
+struct _cl_platform_id { struct object base; };
+struct _cl_device_id { struct object base; };
+
+struct destructor {
+    struct destructor *next;
+    void (CL_CALLBACK *call)(void *object, void *user);
+    void *user;
+};
+
+struct _cl_context {
+    struct object base;
+    cl_context_properties *properties;
+    size_t nproperties;                        /* with the closing zero; 0: none given */
+    struct destructor *destructors;
+};
+
+struct _cl_command_queue {
+    struct object base;
+    cl_context context;
+    cl_command_queue_properties properties;
+    cl_queue_properties *list;                 /* as given to ...WithProperties */
+    size_t nlist;
+    uint32_t state;                            /* index of its wire_queue_state */
+    uint64_t enqueued;                         /* last sequence number; under the link's push lock */
+};
+
+struct _cl_event {
+    struct object base;
+    cl_context context;
+    cl_command_queue queue;                    /* NULL for user events */
+    cl_command_type type;
+    uint32_t slot, generation;
+};
+
+struct mapping {
+    struct mapping *next;
+    void *pointer;                             /* what the application has */
+    void *shadow;                              /* malloc'ed copy to free at unmap, or NULL */
+    size_t offset, size;
+    cl_map_flags flags;
+};
+
+struct _cl_mem {
+    struct object base;
+    cl_context context;
+    cl_mem parent;
+    cl_mem_flags flags;
+    size_t size, origin;
+    void *host_pointer;                        /* CL_MEM_USE_HOST_PTR */
+    uint8_t *memory;                           /* in the arena, NULL where the device has its own */
+    cl_mem_properties *properties;
+    size_t nproperties;
+    pthread_mutex_t lock;                      /* mappings and destructors */
+    struct mapping *mappings;
+    cl_uint map_count;
+    struct destructor *destructors;
+};
+
+struct kernel_arg_info {
+    cl_kernel_arg_address_qualifier address;
+    cl_kernel_arg_access_qualifier access;
+    cl_kernel_arg_type_qualifier qualifier;
+    char *type, *name;
+    size_t size;                               /* of a value of this type, 0 when unknown */
+};
+
+struct kernel_info {
+    char *name, *attributes;
+    cl_uint nargs;
+    size_t work_group, compile_work_group[3], preferred_multiple;
+    cl_ulong local_bytes, private_bytes;
+    bool args_known;
+    struct kernel_arg_info *args;
+};
+
+struct _cl_program {
+    struct object base;
+    cl_context context;
+    char *source, *options, *log;
+    cl_build_status status;
+    bool from_binary;
+    cl_program_binary_type binary_type;
+    uint64_t global_bytes;
+    _Atomic uint32_t kernels_alive;            /* a program with kernels cannot be built again */
+    cl_uint nkernels;
+    struct kernel_info *kernels;
+};
+
+struct kernel_arg {
+    uint32_t form;                             /* enum argument_form */
+    uint32_t size;
+    uint32_t mem;                              /* handle for ARGUMENT_MEM */
+    bool set;
+    union { void *heap; uint8_t bytes[16]; } value;
+};
+
+struct _cl_kernel {
+    struct object base;
+    cl_program program;
+    const struct kernel_info *info;
+    pthread_mutex_t lock;
+    struct kernel_arg *args;
+};
+
+extern struct _cl_platform_id the_platform;
+extern struct _cl_device_id the_device;
+
+/* NULL, or an object of another kind, is not valid. */
+static inline bool object_is(const void *p, enum kind kind) { return p && ((const struct object *)p)->kind == (uint32_t)kind; }
+void object_init(struct object *o, enum kind kind, uint32_t id);
+static inline void object_ref(void *p) { atomic_fetch_add_explicit(&((struct object *)p)->refs, 1, memory_order_relaxed); }
+/* True when this was the last reference. */
+static inline bool object_unref(void *p) { return atomic_fetch_sub_explicit(&((struct object *)p)->refs, 1, memory_order_acq_rel) == 1; }
+
+/* Answers an info query from n bytes of data, with the specification's rules for size and pointer. */
+cl_int info_put(const void *data, size_t n, size_t size, void *value, size_t *size_ret);
+#define INFO(type, x) ({ type info_value_ = (x); info_put(&info_value_, sizeof info_value_, size, value, size_ret); })
+#define INFO_STRING(s) ({ const char *info_text_ = (s); info_put(info_text_, strlen(info_text_) + 1, size, value, size_ret); })
+
+void context_release(cl_context c);
+void queue_release(cl_command_queue q);
+void mem_release(cl_mem m);
+void program_release(cl_program p);
+bool mem_is_known(const void *p);              /* p is the address of a live memory object of this process */
+void destructors_run(struct destructor *list, void *object);
+int destructor_add(struct destructor **list, void (CL_CALLBACK *call)(void *, void *), void *user);
+
+/* Events (event.c). new takes a slot and starts at CL_QUEUED; NULL when none is left. */
+cl_event event_new(cl_context context, cl_command_queue queue, cl_command_type type);
+void event_release(cl_event e);
+int32_t event_status(const struct _cl_event *e);
+void event_complete(cl_event e, int32_t status);          /* by this side: user events and transfers */
+cl_int event_wait(cl_event e);                            /* CL_SUCCESS, the event's error, or CL_OUT_OF_RESOURCES when the worker is gone */
+cl_int events_check(cl_context context, cl_uint n, const cl_event *list);   /* a wait list as the specification wants it */
+bool events_complete(cl_uint n, const cl_event *list);
+cl_int events_wait(cl_uint n, const cl_event *list);      /* CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST when one failed */
+
+/* Queues (queue.c): encode a command and push it. begin leaves room for the header. */
+struct command {
+    struct wire_out out;
+    uint8_t small[1024];
+};
+void command_begin(struct command *c, cl_uint nwait, const cl_event *wait);
+/* Sends it; sets *event (where not NULL) to a new event of this type. Takes care of freeing. */
+cl_int command_push(struct command *c, enum wire_op op, cl_command_queue q, cl_command_type type, cl_event *event);
+cl_int queue_marker(cl_command_queue q, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event);
+bool queue_idle(cl_command_queue q);
+cl_int queue_drain(cl_command_queue q);                   /* waits for everything enqueued so far */
+
+/* Transfers (transfer.c) between the application's memory and a buffer, linear or rectangular. */
+struct transfer {
+    cl_mem mem;
+    bool write;
+    uint8_t *host;
+    uint64_t host_start, mem_start;                       /* of the first byte */
+    uint64_t region[3], host_row, host_slice, mem_row, mem_slice;   /* bytes, rows, slices; linear: {size, 1, 1} */
+};
+void transfer_linear(struct transfer *t, cl_mem mem, bool write, void *host, uint64_t offset, uint64_t size);
+cl_int transfer_run(const struct transfer *t);            /* copies now; the caller has waited for whatever must come before */
+/* As part of a queue. after (may be NULL) is called with arg once it is done, before the event completes. */
+cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool blocking, cl_command_type type, cl_uint nwait, const cl_event *wait,
+                        cl_event *event);
+
+/* One background thread per process, started when first needed: runs an action when an event has reached a status. */
+typedef void (*background_fn)(cl_event e, int32_t status, void *arg);
+cl_int background_add(cl_event e, int32_t status, background_fn run, void *arg);
+void background_kick(void);                               /* an event changed on this side */
+void background_after_fork(void);

@@ -1,0 +1,317 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Connection to the worker: see link.h. */
+#include "guest/opencl/link.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/io.h"
+#include "guest/opencl/guest.h"
+#include "wire/handshake.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#define DEFAULT_SPIN_US 20
+#define CHECK_ALIVE_NS (100 * NS_PER_MS)
+
+static struct link the_link = { .sock = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = PTHREAD_MUTEX_INITIALIZER };
+static pthread_mutex_t connect_lock = PTHREAD_MUTEX_INITIALIZER;
+static _Atomic int connect_state;    /* 0 not tried, 1 connected, -1 failed */
+
+static struct { pthread_mutex_t lock; uint32_t *free; uint32_t nfree, next; } ids = { .lock = PTHREAD_MUTEX_INITIALIZER, .next = 1 };
+
+#define DEVICE_FACTS 256
+static struct { struct wire_blob platform[16], device[DEVICE_FACTS]; uint32_t nextra; struct { uint32_t name; struct wire_blob value; } extra[64]; void *owner; } facts;
+
+bool link_alive(struct link *l)
+{
+    if (atomic_load_explicit(&l->dead, memory_order_relaxed))
+        return false;
+    struct pollfd p = { .fd = l->sock, .events = POLLRDHUP };
+    if (poll(&p, 1, 0) == 1 && (p.revents & (POLLRDHUP | POLLHUP | POLLERR | POLLNVAL)))
+        atomic_store(&l->dead, true);
+    return !atomic_load(&l->dead);
+}
+
+static bool alive_cb(void *arg) { return link_alive(arg); }
+
+static void ring_open(struct link *l, struct wire_end *end, struct wire_ring *ring, uint64_t offset, uint64_t bytes)
+{
+    *end = (struct wire_end){ .ring = ring, .data = (uint8_t *)l->header + offset, .size = bytes, .alive = alive_cb, .alive_arg = l };
+}
+
+static int shake_hands(int sock, struct wire_welcome *w, int *ret_region)
+{
+    struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION, .pid = (uint32_t)getpid() };
+    int out = STDOUT_FILENO, n = 1;
+    int r = io_send_fds(sock, &hello, sizeof hello, &out, fcntl(out, F_GETFD) >= 0 ? 1 : 0);
+    if (r < 0)
+        return r;
+    ssize_t got = io_recv_fds(sock, w, sizeof *w, ret_region, &n);
+    if (n == 0)
+        *ret_region = -1;
+    w->text[sizeof w->text - 1] = '\0';
+    if (got != sizeof *w || w->magic != WIRE_MAGIC)
+        return got < 0 ? (int)got : -EPROTO;
+    return 0;
+}
+
+static int map_region(struct link *l, int fd, uint64_t bytes)
+{
+    if (fd < 0 || bytes <= WIRE_ARENA_OFFSET)
+        return -EPROTO;
+    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    if (p == MAP_FAILED)
+        return -errno;
+    madvise(p, bytes, MADV_DONTFORK);
+    l->header = p;
+    if (l->header->version != WIRE_VERSION || l->header->arena_offset >= bytes)
+        return -EPROTO;
+    l->arena = (uint8_t *)p + l->header->arena_offset;
+    ring_open(l, &l->command, &l->header->command, WIRE_COMMAND_OFFSET, WIRE_COMMAND_RING_BYTES);
+    ring_open(l, &l->reply, &l->header->reply, WIRE_REPLY_OFFSET, WIRE_REPLY_RING_BYTES);
+    return 0;
+}
+
+static void fact_store(uint32_t space, uint32_t name, struct wire_blob value)
+{
+    if (space == 0 && name - CL_PLATFORM_PROFILE < ARRAY_LEN(facts.platform))
+        facts.platform[name - CL_PLATFORM_PROFILE] = value;
+    else if (space == 1 && name - CL_DEVICE_TYPE < DEVICE_FACTS)
+        facts.device[name - CL_DEVICE_TYPE] = value;
+    else if (space == 1 && facts.nextra < ARRAY_LEN(facts.extra)) {
+        facts.extra[facts.nextra].name = name;
+        facts.extra[facts.nextra++].value = value;
+    }
+}
+
+static int fetch_facts(struct link *l)
+{
+    struct wire_facts_answer a = { 0 };
+    void *buf = NULL;
+    int r = LINK_CALL(l, facts, &a, &buf, 0);
+    if (r < 0) {
+        free(buf);
+        return r;
+    }
+    facts.owner = buf;      /* the blobs point into it for the life of the process */
+    struct wire_in in = { a.entries.data, a.entries.size, 0, false };
+    while (!in.bad && in.pos < in.len) {
+        uint32_t space, name;
+        struct wire_blob value;
+        wire_get_u32(&in, &space);
+        wire_get_u32(&in, &name);
+        wire_get_blob(&in, &value);
+        if (!in.bad)
+            fact_store(space, name, value);
+    }
+    return in.bad ? -EPROTO : 0;
+}
+
+const struct wire_blob *link_fact(uint32_t space, uint32_t name)
+{
+    const struct wire_blob *b = NULL;
+    if (space == 0 && name - CL_PLATFORM_PROFILE < ARRAY_LEN(facts.platform))
+        b = &facts.platform[name - CL_PLATFORM_PROFILE];
+    else if (space == 1 && name - CL_DEVICE_TYPE < DEVICE_FACTS)
+        b = &facts.device[name - CL_DEVICE_TYPE];
+    else
+        for (uint32_t i = 0; space == 1 && i < facts.nextra; i++)
+            if (facts.extra[i].name == name)
+                b = &facts.extra[i].value;
+    return b && b->data ? b : NULL;
+}
+
+static int connect_to(struct link *l, const char *path, struct error *err)
+{
+    _cleanup_close_ int sock = -1, region = -1;
+    struct wire_welcome w = { 0 };
+    int r = io_connect_unix(path, &sock, err);
+    if (r < 0)
+        return r;
+    r = shake_hands(sock, &w, &region);
+    if (r < 0)
+        return error_set(err, r, "no worker answered on %s: %s", path, strerror(-r));
+    if (w.status != WIRE_OK || w.version != WIRE_VERSION)
+        return error_set(err, -EACCES, "refused: %s", w.text[0] ? w.text : "another protocol version");
+    r = map_region(l, region, w.region_bytes);
+    if (r < 0)
+        return error_set(err, r, "map the shared region of %s: %s", path, strerror(-r));
+    l->sock = steal_fd(sock);
+    atomic_store(&l->dead, false);
+    r = fetch_facts(l);
+    return r < 0 ? error_set(err, r, "the worker of %s ended before it answered", path) : 0;
+}
+
+/* A child process starts without a connection: its objects are the parent's, and its first call connects anew. */
+static void after_fork(void)
+{
+    if (atomic_load(&connect_state) == 0)
+        return;
+    close(the_link.sock);
+    the_link = (struct link){ .sock = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = PTHREAD_MUTEX_INITIALIZER };
+    pthread_mutex_init(&connect_lock, NULL);
+    atomic_store(&connect_state, 0);
+    pthread_mutex_init(&ids.lock, NULL);
+    memset(&facts, 0, sizeof facts);
+    background_after_fork();
+}
+
+static void connect_once(void)
+{
+    static bool fork_handler;
+    struct error err = { 0 };
+    const char *path = getenv("TRANCHE_SOCKET"), *spin = getenv("TRANCHE_SPIN_US"), *name = getenv("TRANCHE_SHARE");
+    if (!path) {
+        atomic_store(&connect_state, -1);
+        return;
+    }
+    the_link.spin_ns = (spin ? strtoul(spin, NULL, 10) : DEFAULT_SPIN_US) * NS_PER_US;
+    if (!fork_handler)
+        fork_handler = pthread_atfork(NULL, NULL, after_fork) == 0;
+    int r = connect_to(&the_link, path, &err);
+    if (r < 0)
+        fprintf(stderr, "tranche: share %s: %s\n", name ? name : path, err.text);
+    atomic_store(&connect_state, r < 0 ? -1 : 1);
+}
+
+struct link *link_current(void)
+{
+    return atomic_load_explicit(&connect_state, memory_order_acquire) == 1 ? &the_link : NULL;
+}
+
+struct link *link_get(void)
+{
+    if (atomic_load_explicit(&connect_state, memory_order_acquire) == 0) {
+        pthread_mutex_lock(&connect_lock);
+        if (atomic_load(&connect_state) == 0)
+            connect_once();
+        pthread_mutex_unlock(&connect_lock);
+    }
+    return link_current();
+}
+
+uint32_t link_id_new(void)
+{
+    pthread_mutex_lock(&ids.lock);
+    uint32_t id = ids.nfree ? ids.free[--ids.nfree] : ids.next < WIRE_MAX_OBJECTS ? ids.next++ : 0;
+    pthread_mutex_unlock(&ids.lock);
+    return id;
+}
+
+void link_id_free(uint32_t id)
+{
+    if (!id)
+        return;
+    pthread_mutex_lock(&ids.lock);
+    /* Room for every handle ever taken, grown in steps. Without memory the handle is simply not used again. */
+    if (ids.nfree % 1024 == 0) {
+        uint32_t *p = realloc(ids.free, (ids.nfree + 1024) * sizeof *p);
+        if (p)
+            ids.free = p;
+        else
+            id = 0;
+    }
+    if (id)
+        ids.free[ids.nfree++] = id;
+    pthread_mutex_unlock(&ids.lock);
+}
+
+int link_post(struct link *l, enum wire_op op, const struct wire_out *out)
+{
+    if (out->bad)
+        return -ENOMEM;
+    pthread_mutex_lock(&l->push_lock);
+    int r = atomic_load_explicit(&l->dead, memory_order_relaxed) ? -EPIPE
+          : wire_ring_write(&l->command, (uint16_t)op, 0, out->buf, (uint32_t)out->len);
+    if (r < 0)
+        atomic_store(&l->dead, true);
+    pthread_mutex_unlock(&l->push_lock);
+    return r;
+}
+
+static struct wire_spin spin_begin(struct link *l)
+{
+    wire_note_cpu(&l->header->client_cpu);
+    return (struct wire_spin){ .limit = wire_spin_ns(&l->header->worker_cpu, l->spin_ns) };
+}
+
+int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struct wire_in *in, void **ret_buf)
+{
+    struct wire_frame f;
+    _cleanup_free_ void *buf = NULL;
+    *ret_buf = NULL;
+    pthread_mutex_lock(&l->call_lock);
+    int r = link_post(l, op, out);
+    if (r == 0)
+        r = wire_ring_wait(&l->reply, spin_begin(l).limit);
+    if (r == 0)
+        r = wire_ring_take(&l->reply, &f, sizeof f);
+    if (r == 0 && (f.op != op || f.bytes > WIRE_FRAME_MAX || !(buf = malloc(f.bytes + 1))))
+        r = -EPROTO;
+    if (r == 0)
+        r = wire_ring_take(&l->reply, buf, f.bytes);
+    pthread_mutex_unlock(&l->call_lock);
+    if (r < 0 && r != -ENOMEM) {
+        atomic_store(&l->dead, true);
+        return r;
+    }
+    if (r < 0)
+        return r;
+    *in = (struct wire_in){ buf, f.bytes, 0, false };
+    *ret_buf = steal(buf);
+    return 0;
+}
+
+int link_wait_queue(struct link *l, uint32_t state, uint64_t sequence)
+{
+    struct wire_queue_state *q = wire_queue_state(l->header, state);
+    struct wire_spin spin = spin_begin(l);
+    for (;;) {
+        if (atomic_load_explicit(&q->completed, memory_order_acquire) >= sequence)
+            return 0;
+        if (wire_spin(&spin))
+            continue;
+        if (!link_alive(l))
+            return -EPIPE;
+        uint32_t bell = atomic_load(&q->bell);
+        atomic_store(&q->waiters, 1);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load(&q->completed) < sequence)
+            wire_futex_wait(&q->bell, bell, CHECK_ALIVE_NS);
+    }
+}
+
+int32_t link_wait_event(struct link *l, uint32_t slot, uint32_t generation, int32_t status)
+{
+    struct wire_event *e = wire_event(l->header, slot);
+    struct wire_spin spin = spin_begin(l);
+    for (;;) {
+        uint64_t s = atomic_load_explicit(&e->state, memory_order_acquire);
+        if (wire_event_generation(s) != generation)
+            return CL_COMPLETE;
+        if (wire_event_status(s) <= status)
+            return wire_event_status(s);
+        if (wire_spin(&spin))
+            continue;
+        if (!link_alive(l))
+            return LINK_LOST;
+        atomic_store(&e->waiters, 1);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load(&e->state) == s)
+            wire_futex_wait((_Atomic uint32_t *)&e->state, (uint32_t)s, CHECK_ALIVE_NS);
+    }
+}
+
+void link_set_event(struct link *l, uint32_t slot, uint32_t generation, int32_t status)
+{
+    struct wire_event *e = wire_event(l->header, slot);
+    atomic_store(&e->state, wire_event_state(generation, status));
+    if (atomic_exchange(&e->waiters, 0))
+        wire_futex_wake((_Atomic uint32_t *)&e->state, INT32_MAX);
+}

@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What all objects share: the dispatch table, info answers, destructor lists, extension lookup. */
+#include "guest/opencl/guest.h"
+#include "wire/dispatch.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void object_init(struct object *o, enum kind kind, uint32_t id)
+{
+    o->dispatch = &dispatch_table;
+    o->kind = kind;
+    o->id = id;
+    atomic_store(&o->refs, 1);
+}
+
+cl_int info_put(const void *data, size_t n, size_t size, void *value, size_t *size_ret)
+{
+    if (value && size < n)
+        return CL_INVALID_VALUE;
+    if (value && n)
+        memcpy(value, data, n);
+    if (size_ret)
+        *size_ret = n;
+    return CL_SUCCESS;
+}
+
+int destructor_add(struct destructor **list, void (CL_CALLBACK *call)(void *, void *), void *user)
+{
+    struct destructor *d = malloc(sizeof *d);
+    if (!d)
+        return CL_OUT_OF_HOST_MEMORY;
+    *d = (struct destructor){ *list, call, user };   /* called in reverse order of registration, as specified */
+    *list = d;
+    return CL_SUCCESS;
+}
+
+void destructors_run(struct destructor *list, void *object)
+{
+    while (list) {
+        struct destructor *next = list->next;
+        list->call(object, list->user);
+        free(list);
+        list = next;
+    }
+}
+
+struct extension { const char *name; void *function; };
+static const struct extension extensions[] = {
+    { "clIcdGetPlatformIDsKHR", clIcdGetPlatformIDsKHR },
+    { "clGetPlatformInfo", clGetPlatformInfo },
+};
+
+__attribute__((visibility("default"))) void *CL_API_CALL clGetExtensionFunctionAddress(const char *name)
+{
+    for (size_t i = 0; name && i < sizeof extensions / sizeof *extensions; i++)
+        if (strcmp(name, extensions[i].name) == 0)
+            return extensions[i].function;
+    return NULL;
+}
+
+void *CL_API_CALL clGetExtensionFunctionAddressForPlatform(cl_platform_id platform, const char *name)
+{
+    return object_is(platform, KIND_PLATFORM) ? clGetExtensionFunctionAddress(name) : NULL;
+}

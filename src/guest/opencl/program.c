@@ -1,0 +1,363 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Programs: source and binaries go to the worker; the log and all that is to be known of the kernels come back with the build. */
+#include "guest/opencl/guest.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static char *blob_text(const struct wire_blob *b)
+{
+    char *s = malloc(b->size + 1);
+    if (s) {
+        if (b->size)
+            memcpy(s, b->data, b->size);
+        s[b->size] = '\0';
+    }
+    return s;
+}
+
+static void kernels_free(struct kernel_info *k, cl_uint n)
+{
+    for (cl_uint i = 0; k && i < n; i++) {
+        for (cl_uint a = 0; k[i].args && a < k[i].nargs; a++) {
+            free(k[i].args[a].type);
+            free(k[i].args[a].name);
+        }
+        free(k[i].args);
+        free(k[i].name);
+        free(k[i].attributes);
+    }
+    free(k);
+}
+
+/* Bytes of a built-in type by its name in OpenCL C ("float4", "uint"), 0 for what only the compiler knows. */
+static size_t type_size(const char *type)
+{
+    static const struct { const char *name; size_t size; } scalars[] = {
+        { "char", 1 }, { "uchar", 1 }, { "unsigned char", 1 }, { "short", 2 }, { "ushort", 2 }, { "unsigned short", 2 }, { "half", 2 }, { "int", 4 },
+        { "uint", 4 }, { "unsigned int", 4 }, { "float", 4 }, { "long", 8 }, { "ulong", 8 }, { "unsigned long", 8 }, { "double", 8 },
+        { "size_t", 8 }, { "ptrdiff_t", 8 }, { "intptr_t", 8 }, { "uintptr_t", 8 },
+    };
+    for (size_t i = 0; type && i < sizeof scalars / sizeof *scalars; i++) {
+        size_t n = strlen(scalars[i].name);
+        if (strncmp(type, scalars[i].name, n) != 0)
+            continue;
+        const char *width = type + n;
+        if (!*width)
+            return scalars[i].size;
+        unsigned long w = strtoul(width, (char **)&width, 10);
+        if (!*width && (w == 2 || w == 3 || w == 4 || w == 8 || w == 16))
+            return scalars[i].size * (w == 3 ? 4 : w);
+    }
+    return 0;
+}
+
+static void read_arg(struct wire_in *in, struct kernel_arg_info *a)
+{
+    struct wire_blob type, name;
+    uint32_t address, access;
+    uint64_t qualifier;
+    wire_get_u32(in, &address);
+    wire_get_u32(in, &access);
+    wire_get_u64(in, &qualifier);
+    wire_get_blob(in, &type);
+    wire_get_blob(in, &name);
+    *a = (struct kernel_arg_info){ address, access, qualifier, blob_text(&type), blob_text(&name), 0 };
+    if (address == CL_KERNEL_ARG_ADDRESS_PRIVATE)
+        a->size = type_size(a->type);
+}
+
+static void read_kernel(struct wire_in *in, struct kernel_info *k)
+{
+    struct wire_blob name, attributes;
+    uint32_t nargs, known;
+    uint64_t group, multiple, compile[3], local, private;
+    wire_get_blob(in, &name);
+    wire_get_blob(in, &attributes);
+    wire_get_u32(in, &nargs);
+    wire_get_u32(in, &known);
+    wire_get_u64(in, &group);
+    wire_get_u64(in, &multiple);
+    wire_get_x3(in, compile);
+    wire_get_u64(in, &local);
+    wire_get_u64(in, &private);
+    if (in->bad || nargs > 4096)
+        return;
+    *k = (struct kernel_info){ .name = blob_text(&name), .attributes = blob_text(&attributes), .work_group = group, .preferred_multiple = multiple,
+                               .compile_work_group = { compile[0], compile[1], compile[2] }, .local_bytes = local, .private_bytes = private,
+                               .args_known = known, .args = calloc(nargs + 1, sizeof *k->args) };
+    if (!k->args)
+        return;
+    k->nargs = nargs;
+    for (uint32_t i = 0; i < nargs && !in->bad && known; i++)
+        read_arg(in, &k->args[i]);
+}
+
+static cl_int read_kernels(cl_program p, const struct wire_blob *b)
+{
+    struct wire_in in = { b->data, b->size, 0, false };
+    uint32_t n;
+    wire_get_u32(&in, &n);
+    struct kernel_info *k = in.bad || n > 65536 ? NULL : calloc(n + 1, sizeof *k);
+    if (!k)
+        return CL_OUT_OF_HOST_MEMORY;
+    for (uint32_t i = 0; i < n && !in.bad; i++)
+        read_kernel(&in, &k[i]);
+    if (in.bad) {
+        kernels_free(k, n);
+        return CL_OUT_OF_RESOURCES;
+    }
+    p->kernels = k;
+    p->nkernels = n;
+    return CL_SUCCESS;
+}
+
+static cl_program program_new(cl_context context, cl_int *error)
+{
+    cl_program p = NULL;
+    *error = CL_SUCCESS;
+    if (!object_is(context, KIND_CONTEXT))
+        *error = CL_INVALID_CONTEXT;
+    else if (!link_current())
+        *error = CL_OUT_OF_RESOURCES;
+    else if (!(p = calloc(1, sizeof *p)))
+        *error = CL_OUT_OF_HOST_MEMORY;
+    uint32_t id = p ? link_id_new() : 0;
+    if (p && !id) {
+        free(p);
+        p = NULL;
+        *error = CL_OUT_OF_RESOURCES;
+    }
+    if (!p)
+        return NULL;
+    object_init(&p->base, KIND_PROGRAM, id);
+    p->context = context;
+    p->status = CL_BUILD_NONE;
+    object_ref(context);
+    return p;
+}
+
+static char *join(cl_uint n, const char **strings, const size_t *lengths)
+{
+    size_t total = 0, at = 0;
+    for (cl_uint i = 0; i < n; i++)
+        total += lengths && lengths[i] ? lengths[i] : strlen(strings[i]);
+    char *s = malloc(total + 1);
+    for (cl_uint i = 0; s && i < n; i++) {
+        size_t len = lengths && lengths[i] ? lengths[i] : strlen(strings[i]);
+        memcpy(s + at, strings[i], len);
+        at += len;
+    }
+    if (s)
+        s[total] = '\0';
+    return s;
+}
+
+cl_program CL_API_CALL clCreateProgramWithSource(cl_context context, cl_uint n, const char **strings, const size_t *lengths, cl_int *errcode_ret)
+{
+    cl_int e = n == 0 || !strings ? CL_INVALID_VALUE : CL_SUCCESS;
+    for (cl_uint i = 0; !e && i < n; i++)
+        if (!strings[i])
+            e = CL_INVALID_VALUE;
+    if (!e && !object_is(context, KIND_CONTEXT))
+        e = CL_INVALID_CONTEXT;
+    cl_program p = e ? NULL : program_new(context, &e);
+    if (p) {
+        p->source = join(n, strings, lengths);
+        int r = p->source ? LINK_POST(link_current(), program_from_source, .program = p->base.id, .source = wire_blob_text(p->source)) : -1;
+        if (r < 0) {
+            program_release(p);
+            p = NULL;
+            e = CL_OUT_OF_RESOURCES;
+        }
+    }
+    if (errcode_ret)
+        *errcode_ret = e;
+    return p;
+}
+
+cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint n, const cl_device_id *devices, const size_t *lengths, const unsigned char **binaries,
+                                                 cl_int *binary_status, cl_int *errcode_ret)
+{
+    struct wire_program_from_binary_answer a = { CL_OUT_OF_RESOURCES, CL_INVALID_VALUE };
+    void *buf = NULL;
+    cl_int e = CL_SUCCESS;
+    if (!object_is(context, KIND_CONTEXT))
+        e = CL_INVALID_CONTEXT;
+    else if (n != 1 || !devices || !lengths || !binaries || !lengths[0] || !binaries[0] || lengths[0] > WIRE_FRAME_MAX - 64)
+        e = CL_INVALID_VALUE;
+    else if (!object_is(devices[0], KIND_DEVICE))
+        e = CL_INVALID_DEVICE;
+    cl_program p = e ? NULL : program_new(context, &e);
+    if (p) {
+        p->from_binary = true;
+        int r = LINK_CALL(link_current(), program_from_binary, &a, &buf, .program = p->base.id, .binary = { binaries[0], (uint32_t)lengths[0] });
+        free(buf);
+        e = r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+        if (binary_status)
+            binary_status[0] = a.status;
+        if (e) {
+            program_release(p);
+            p = NULL;
+        }
+    }
+    if (errcode_ret)
+        *errcode_ret = e;
+    return p;
+}
+
+cl_int CL_API_CALL clRetainProgram(cl_program p)
+{
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    object_ref(p);
+    return CL_SUCCESS;
+}
+
+void program_release(cl_program p)
+{
+    if (!object_unref(p))
+        return;
+    struct link *l = link_current();
+    if (l) {
+        LINK_POST(l, program_destroy, .program = p->base.id);
+        link_id_free(p->base.id);
+    }
+    kernels_free(p->kernels, p->nkernels);
+    p->base.kind = 0;
+    context_release(p->context);
+    free(p->source);
+    free(p->options);
+    free(p->log);
+    free(p);
+}
+
+cl_int CL_API_CALL clReleaseProgram(cl_program p)
+{
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    program_release(p);
+    return CL_SUCCESS;
+}
+
+static cl_int build(cl_program p, const char *options)
+{
+    struct wire_program_build_answer a = { 0 };
+    void *buf = NULL;
+    char *copy = strdup(options ? options : "");
+    if (!copy)
+        return CL_OUT_OF_HOST_MEMORY;
+    free(p->options);
+    p->options = copy;
+    p->status = CL_BUILD_IN_PROGRESS;
+    int r = LINK_CALL(link_current(), program_build, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options));
+    kernels_free(p->kernels, p->nkernels);
+    p->kernels = NULL;
+    p->nkernels = 0;
+    cl_int e = CL_OUT_OF_RESOURCES;
+    p->status = CL_BUILD_ERROR;
+    if (r == 0) {
+        free(p->log);
+        p->log = blob_text(&a.log);
+        p->status = a.status;
+        p->global_bytes = a.global_bytes;
+        p->binary_type = a.status == CL_BUILD_SUCCESS ? CL_PROGRAM_BINARY_TYPE_EXECUTABLE : CL_PROGRAM_BINARY_TYPE_NONE;
+        e = a.error ? a.error : read_kernels(p, &a.kernels);
+    }
+    free(buf);
+    return e;
+}
+
+cl_int CL_API_CALL clBuildProgram(cl_program p, cl_uint n, const cl_device_id *devices, const char *options, void (CL_CALLBACK *notify)(cl_program, void *), void *user)
+{
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    if ((n == 0) != (devices == NULL) || (!notify && user))
+        return CL_INVALID_VALUE;
+    for (cl_uint i = 0; i < n; i++)
+        if (!object_is(devices[i], KIND_DEVICE))
+            return CL_INVALID_DEVICE;
+    if (atomic_load(&p->kernels_alive))
+        return CL_INVALID_OPERATION;
+    cl_int e = build(p, options);
+    if (notify)
+        notify(p, user);
+    return e;
+}
+
+static cl_int binary_info(cl_program p, bool only_size, size_t size, void *value, size_t *size_ret)
+{
+    struct wire_program_binary_answer a = { 0 };
+    void *buf = NULL;
+    int r = LINK_CALL(link_current(), program_binary, &a, &buf, .program = p->base.id);
+    cl_int e = r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+    if (!e && only_size)
+        e = INFO(size_t, a.binary.size);
+    else if (!e) {
+        e = size < sizeof(void *) && value ? CL_INVALID_VALUE : CL_SUCCESS;
+        if (!e && value && ((unsigned char **)value)[0])
+            memcpy(((unsigned char **)value)[0], a.binary.data, a.binary.size);
+        if (size_ret)
+            *size_ret = sizeof(void *);
+    }
+    free(buf);
+    return e;
+}
+
+static cl_int kernel_names(cl_program p, size_t size, void *value, size_t *size_ret)
+{
+    size_t n = 1;
+    for (cl_uint i = 0; i < p->nkernels; i++)
+        n += strlen(p->kernels[i].name) + 1;
+    char *text = calloc(1, n);
+    if (!text)
+        return CL_OUT_OF_HOST_MEMORY;
+    for (cl_uint i = 0; i < p->nkernels; i++) {
+        if (i)
+            strcat(text, ";");
+        strcat(text, p->kernels[i].name);
+    }
+    cl_int e = INFO_STRING(text);
+    free(text);
+    return e;
+}
+
+cl_int CL_API_CALL clGetProgramInfo(cl_program p, cl_program_info name, size_t size, void *value, size_t *size_ret)
+{
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    if (!link_current())
+        return CL_OUT_OF_RESOURCES;
+    bool built = p->status == CL_BUILD_SUCCESS;
+    switch (name) {
+    case CL_PROGRAM_REFERENCE_COUNT: return INFO(cl_uint, atomic_load(&p->base.refs));
+    case CL_PROGRAM_CONTEXT: return INFO(cl_context, p->context);
+    case CL_PROGRAM_NUM_DEVICES: return INFO(cl_uint, 1);
+    case CL_PROGRAM_DEVICES: return INFO(cl_device_id, &the_device);
+    case CL_PROGRAM_SOURCE: return INFO_STRING(p->source ? p->source : "");
+    case CL_PROGRAM_IL: return info_put(NULL, 0, size, value, size_ret);
+    case CL_PROGRAM_BINARY_SIZES: return binary_info(p, true, size, value, size_ret);
+    case CL_PROGRAM_BINARIES: return binary_info(p, false, size, value, size_ret);
+    case CL_PROGRAM_NUM_KERNELS: return built ? INFO(size_t, p->nkernels) : CL_INVALID_PROGRAM_EXECUTABLE;
+    case CL_PROGRAM_KERNEL_NAMES: return built ? kernel_names(p, size, value, size_ret) : CL_INVALID_PROGRAM_EXECUTABLE;
+    case CL_PROGRAM_SCOPE_GLOBAL_CTORS_PRESENT:
+    case CL_PROGRAM_SCOPE_GLOBAL_DTORS_PRESENT: return INFO(cl_bool, CL_FALSE);
+    default: return CL_INVALID_VALUE;
+    }
+}
+
+cl_int CL_API_CALL clGetProgramBuildInfo(cl_program p, cl_device_id device, cl_program_build_info name, size_t size, void *value, size_t *size_ret)
+{
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    if (!object_is(device, KIND_DEVICE))
+        return CL_INVALID_DEVICE;
+    switch (name) {
+    case CL_PROGRAM_BUILD_STATUS: return INFO(cl_build_status, p->status);
+    case CL_PROGRAM_BUILD_OPTIONS: return INFO_STRING(p->options ? p->options : "");
+    case CL_PROGRAM_BUILD_LOG: return INFO_STRING(p->log ? p->log : "");
+    case CL_PROGRAM_BINARY_TYPE: return INFO(cl_program_binary_type, p->binary_type);
+    case CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE: return INFO(size_t, p->global_bytes);
+    default: return CL_INVALID_VALUE;
+    }
+}

@@ -1,0 +1,442 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Reads, writes and maps: between the application's memory and a buffer.
+ *
+ * One function copies now (transfer_run): a memcpy in the arena on unified devices, chunks streamed through a channel otherwise. As part of a queue a
+ * transfer first waits for what stands before it. Blocking calls and idle queues do that in the calling thread; otherwise two markers are enqueued, and
+ * the background thread copies between them, so that at any size there is one copy and no staging memory. Small writes travel in the ring itself. */
+#include "guest/opencl/guest.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+void transfer_linear(struct transfer *t, cl_mem mem, bool write, void *host, uint64_t offset, uint64_t size)
+{
+    *t = (struct transfer){ .mem = mem, .write = write, .host = host, .mem_start = offset, .region = { size, 1, 1 }, .host_row = size, .host_slice = size,
+                            .mem_row = size, .mem_slice = size };
+}
+
+static bool linear(const struct transfer *t) { return t->region[1] == 1 && t->region[2] == 1; }
+static uint64_t total(const struct transfer *t) { return t->region[0] * t->region[1] * t->region[2]; }
+
+/* ---- streamed, for buffers that are not in the arena ---- */
+
+static struct { pthread_mutex_t lock; pthread_cond_t freed; unsigned used; cl_command_queue queue; } streams =
+    { .lock = PTHREAD_MUTEX_INITIALIZER, .freed = PTHREAD_COND_INITIALIZER };
+
+/* All streams share one queue in the worker, made at the first use: what must come before has been waited for. */
+static cl_command_queue stream_queue(cl_context context)
+{
+    pthread_mutex_lock(&streams.lock);
+    if (!streams.queue)
+        streams.queue = clCreateCommandQueue(context, &the_device, 0, NULL);
+    pthread_mutex_unlock(&streams.lock);
+    return streams.queue;
+}
+
+static uint32_t channel_take(void)
+{
+    pthread_mutex_lock(&streams.lock);
+    while (streams.used == (1u << WIRE_STREAM_CHANNELS) - 1)
+        pthread_cond_wait(&streams.freed, &streams.lock);
+    uint32_t c = (uint32_t)__builtin_ctz(~streams.used);
+    streams.used |= 1u << c;
+    pthread_mutex_unlock(&streams.lock);
+    return c;
+}
+
+static void channel_give(uint32_t c)
+{
+    pthread_mutex_lock(&streams.lock);
+    streams.used &= ~(1u << c);
+    pthread_cond_signal(&streams.freed);
+    pthread_mutex_unlock(&streams.lock);
+}
+
+/* Waits until *counter has reached n (modulo 2^32). */
+static bool channel_wait(struct link *l, _Atomic uint32_t *counter, _Atomic uint32_t *waiting, uint32_t n)
+{
+    struct wire_spin spin = { .limit = wire_spin_ns(&l->header->worker_cpu, l->spin_ns) };
+    for (;;) {
+        uint32_t now = atomic_load_explicit(counter, memory_order_acquire);
+        if ((int32_t)(now - n) >= 0)
+            return true;
+        if (wire_spin(&spin))
+            continue;
+        if (!link_alive(l))
+            return false;
+        atomic_store(waiting, 1);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load(counter) == now)
+            wire_futex_wait(counter, now, 100 * NS_PER_MS);
+    }
+}
+
+static void channel_advance(_Atomic uint32_t *counter, _Atomic uint32_t *waiting)
+{
+    atomic_fetch_add(counter, 1);
+    if (atomic_exchange(waiting, 0))
+        wire_futex_wake(counter, 1);
+}
+
+static cl_int stream(cl_mem mem, bool write, uint8_t *host, uint64_t offset, uint64_t size)
+{
+    struct link *l = link_current();
+    cl_command_queue q = l ? stream_queue(mem->context) : NULL;
+    struct command c;
+    if (!q)
+        return CL_OUT_OF_RESOURCES;
+    uint32_t channel = channel_take(), chunks = (uint32_t)((size + WIRE_STREAM_CHUNK_BYTES - 1) / WIRE_STREAM_CHUNK_BYTES);
+    struct wire_channel *ch = &l->header->channels[channel];
+    uint8_t *window = l->arena + channel * WIRE_STREAM_CHUNKS * WIRE_STREAM_CHUNK_BYTES;
+    atomic_store(&ch->filled, 0);
+    atomic_store(&ch->drained, 0);
+    command_begin(&c, 0, NULL);
+    if (write)
+        wire_put_stream_write(&c.out, &(struct wire_stream_write){ mem->base.id, offset, size, channel });
+    else
+        wire_put_stream_read(&c.out, &(struct wire_stream_read){ mem->base.id, offset, size, channel });
+    cl_int r = command_push(&c, write ? WIRE_OP_stream_write : WIRE_OP_stream_read, q, 0, NULL);
+    for (uint32_t i = 0; r == CL_SUCCESS && i < chunks; i++) {
+        uint8_t *at = window + i % WIRE_STREAM_CHUNKS * WIRE_STREAM_CHUNK_BYTES, *mine = host + i * WIRE_STREAM_CHUNK_BYTES;
+        uint64_t n = MIN(WIRE_STREAM_CHUNK_BYTES, size - i * WIRE_STREAM_CHUNK_BYTES);
+        if (write) {
+            if (i >= WIRE_STREAM_CHUNKS && !channel_wait(l, &ch->drained, &ch->drained_wait, i + 1 - WIRE_STREAM_CHUNKS))
+                r = CL_OUT_OF_RESOURCES;
+            else
+                memcpy(at, mine, n);
+            channel_advance(&ch->filled, &ch->filled_wait);
+        } else {
+            if (!channel_wait(l, &ch->filled, &ch->filled_wait, i + 1))
+                r = CL_OUT_OF_RESOURCES;
+            else
+                memcpy(mine, at, n);
+            channel_advance(&ch->drained, &ch->drained_wait);
+        }
+    }
+    if (r == CL_SUCCESS)
+        r = queue_drain(q);
+    channel_give(channel);
+    return r;
+}
+
+static cl_int stream_all(const struct transfer *t)
+{
+    cl_int r = CL_SUCCESS;
+    for (uint64_t z = 0; r == CL_SUCCESS && z < t->region[2]; z++)
+        for (uint64_t y = 0; r == CL_SUCCESS && y < t->region[1]; y++)
+            r = stream(t->mem, t->write, t->host + t->host_start + z * t->host_slice + y * t->host_row,
+                       t->mem_start + z * t->mem_slice + y * t->mem_row, t->region[0]);
+    return r;
+}
+
+/* ---- now ---- */
+
+cl_int transfer_run(const struct transfer *t)
+{
+    if (total(t) == 0)
+        return CL_SUCCESS;
+    if (!t->mem->memory)
+        return stream_all(t);
+    for (uint64_t z = 0; z < t->region[2]; z++)
+        for (uint64_t y = 0; y < t->region[1]; y++) {
+            uint8_t *host = t->host + t->host_start + z * t->host_slice + y * t->host_row;
+            uint8_t *mem = t->mem->memory + t->mem_start + z * t->mem_slice + y * t->mem_row;
+            if (host != mem)
+                memcpy(t->write ? mem : host, t->write ? host : mem, t->region[0]);
+        }
+    return CL_SUCCESS;
+}
+
+/* ---- in a queue ---- */
+
+static uint64_t device_now(struct link *l) { return clock_now_ns() + (uint64_t)l->header->device_clock_minus_monotonic_ns; }
+
+/* An event for a command that this side carries out itself, already at its end. */
+static cl_event done_event(cl_command_queue q, cl_command_type type, uint64_t begun)
+{
+    struct link *l = link_current();
+    cl_event e = event_new(q->context, q, type);
+    if (!e)
+        return NULL;
+    uint64_t *t = wire_event(l->header, e->slot)->time_ns;
+    t[0] = t[1] = t[2] = begun;
+    t[3] = MAX(device_now(l), begun + 1);
+    event_complete(e, CL_COMPLETE);
+    return e;
+}
+
+static cl_int run_here(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_event *event)
+{
+    uint64_t begun = device_now(link_current());
+    cl_int r = transfer_run(t);
+    if (r == CL_SUCCESS && event && !(*event = done_event(q, type, begun)))
+        r = CL_OUT_OF_RESOURCES;
+    return r;
+}
+
+static cl_int write_inline(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
+{
+    struct command c;
+    command_begin(&c, nwait, wait);
+    wire_put_write_inline(&c.out, &(struct wire_write_inline){ t->mem->base.id, t->mem_start, { t->host + t->host_start, (uint32_t)t->region[0] } });
+    return command_push(&c, WIRE_OP_write_inline, q, type, event);
+}
+
+struct deferred { struct transfer transfer; cl_event gate; };
+
+static void run_deferred(cl_event reached, int32_t status, void *arg)
+{
+    struct deferred *d = arg;
+    cl_int r = status < 0 ? status : transfer_run(&d->transfer);
+    (void)reached;
+    event_complete(d->gate, r);
+    event_release(d->gate);
+    mem_release(d->transfer.mem);
+    free(d);
+}
+
+/* marker `reached` (everything before is done) - the background thread copies, then sets `gate` - marker that waits for `gate`. */
+static cl_int run_deferred_later(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
+{
+    struct deferred *d = calloc(1, sizeof *d);
+    cl_event reached = NULL, gate = d ? event_new(q->context, NULL, CL_COMMAND_USER) : NULL;
+    if (!gate) {
+        free(d);
+        return CL_OUT_OF_HOST_MEMORY;
+    }
+    *d = (struct deferred){ .transfer = *t, .gate = gate };
+    object_ref(t->mem);
+    object_ref(gate);
+    cl_int r = queue_marker(q, type, nwait, wait, &reached);
+    if (r == CL_SUCCESS)
+        r = queue_marker(q, type, 1, &gate, event);
+    if (r == CL_SUCCESS)
+        r = background_add(reached, CL_COMPLETE, run_deferred, d);
+    if (r != CL_SUCCESS)
+        run_deferred(NULL, CL_OUT_OF_RESOURCES, d);
+    if (reached)
+        event_release(reached);
+    event_release(gate);
+    return r;
+}
+
+cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool blocking, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
+{
+    bool ready = queue_idle(q) && events_complete(nwait, wait), nothing = total(t) == 0;
+    if (ready && (nothing || t->mem->memory))
+        return run_here(q, t, type, event);
+    if (nothing && !blocking)
+        return queue_marker(q, type, nwait, wait, event);
+    if (!nothing && t->write && linear(t) && t->region[0] <= WIRE_INLINE_WRITE_MAX)
+        return write_inline(q, t, type, nwait, wait, event);
+    if (!ready && !blocking)
+        return run_deferred_later(q, t, type, nwait, wait, event);
+    cl_int r = events_wait(nwait, wait);
+    if (r == CL_SUCCESS)
+        r = queue_drain(q);
+    return r == CL_SUCCESS ? run_here(q, t, type, event) : r;
+}
+
+/* ---- the API ---- */
+
+static cl_int check(cl_command_queue q, cl_mem m, bool write, cl_uint nwait, const cl_event *wait)
+{
+    if (!object_is(q, KIND_QUEUE))
+        return CL_INVALID_COMMAND_QUEUE;
+    if (!object_is(m, KIND_MEM))
+        return CL_INVALID_MEM_OBJECT;
+    if (m->context != q->context)
+        return CL_INVALID_CONTEXT;
+    if (m->flags & (CL_MEM_HOST_NO_ACCESS | (write ? CL_MEM_HOST_READ_ONLY : CL_MEM_HOST_WRITE_ONLY)))
+        return CL_INVALID_OPERATION;
+    if (!link_current())
+        return CL_OUT_OF_RESOURCES;
+    return events_check(q->context, nwait, wait);
+}
+
+static cl_int enqueue_linear(cl_command_queue q, cl_mem m, bool write, cl_bool blocking, size_t offset, size_t size, void *ptr, cl_uint nwait,
+                             const cl_event *wait, cl_event *event)
+{
+    struct transfer t;
+    cl_int e = check(q, m, write, nwait, wait);
+    if (e)
+        return e;
+    if (!ptr || offset > m->size || size > m->size - offset)
+        return CL_INVALID_VALUE;
+    transfer_linear(&t, m, write, ptr, offset, size);
+    return transfer_enqueue(q, &t, blocking, write ? CL_COMMAND_WRITE_BUFFER : CL_COMMAND_READ_BUFFER, nwait, wait, event);
+}
+
+cl_int CL_API_CALL clEnqueueReadBuffer(cl_command_queue q, cl_mem m, cl_bool blocking, size_t offset, size_t size, void *ptr, cl_uint nwait,
+                                       const cl_event *wait, cl_event *event)
+{
+    return enqueue_linear(q, m, false, blocking, offset, size, ptr, nwait, wait, event);
+}
+
+cl_int CL_API_CALL clEnqueueWriteBuffer(cl_command_queue q, cl_mem m, cl_bool blocking, size_t offset, size_t size, const void *ptr, cl_uint nwait,
+                                        const cl_event *wait, cl_event *event)
+{
+    return enqueue_linear(q, m, true, blocking, offset, size, (void *)ptr, nwait, wait, event);
+}
+
+/* One side of a rectangle: pitches with their defaults, first byte, and whether the last byte stays within `limit`. */
+static bool pitches(const size_t origin[3], const size_t region[3], size_t row, size_t slice, uint64_t limit, uint64_t *ret_row, uint64_t *ret_slice, uint64_t *ret_start)
+{
+    uint64_t end, n;
+    *ret_row = row ? row : region[0];
+    if (*ret_row < region[0] || __builtin_mul_overflow(*ret_row, (uint64_t)region[1], &n))
+        return false;
+    *ret_slice = slice ? slice : n;
+    if (*ret_slice < n || (slice && slice % *ret_row))
+        return false;
+    if (__builtin_mul_overflow(*ret_slice, (uint64_t)origin[2], ret_start) || __builtin_mul_overflow(*ret_row, (uint64_t)origin[1], &n) ||
+        __builtin_add_overflow(*ret_start, n, ret_start) || __builtin_add_overflow(*ret_start, (uint64_t)origin[0], ret_start))
+        return false;
+    if (__builtin_mul_overflow(*ret_slice, (uint64_t)region[2] - 1, &end) || __builtin_add_overflow(end, *ret_row * (region[1] - 1) + region[0], &end) ||
+        __builtin_add_overflow(end, *ret_start, &end))
+        return false;
+    return end <= limit;
+}
+
+static cl_int enqueue_rect(cl_command_queue q, cl_mem m, bool write, cl_bool blocking, const size_t *mem_origin, const size_t *host_origin,
+                           const size_t *region, size_t mem_row, size_t mem_slice, size_t host_row, size_t host_slice, void *ptr, cl_uint nwait,
+                           const cl_event *wait, cl_event *event)
+{
+    cl_int e = check(q, m, write, nwait, wait);
+    if (e)
+        return e;
+    struct transfer t = { .mem = m, .write = write, .host = ptr };
+    if (!ptr || !mem_origin || !host_origin || !region || !region[0] || !region[1] || !region[2] ||
+        !pitches(mem_origin, region, mem_row, mem_slice, m->size, &t.mem_row, &t.mem_slice, &t.mem_start) ||
+        !pitches(host_origin, region, host_row, host_slice, UINT64_MAX / 2, &t.host_row, &t.host_slice, &t.host_start))
+        return CL_INVALID_VALUE;
+    for (int i = 0; i < 3; i++)
+        t.region[i] = region[i];
+    return transfer_enqueue(q, &t, blocking, write ? CL_COMMAND_WRITE_BUFFER_RECT : CL_COMMAND_READ_BUFFER_RECT, nwait, wait, event);
+}
+
+cl_int CL_API_CALL clEnqueueReadBufferRect(cl_command_queue q, cl_mem m, cl_bool blocking, const size_t *mem_origin, const size_t *host_origin,
+                                           const size_t *region, size_t mem_row, size_t mem_slice, size_t host_row, size_t host_slice, void *ptr,
+                                           cl_uint nwait, const cl_event *wait, cl_event *event)
+{
+    return enqueue_rect(q, m, false, blocking, mem_origin, host_origin, region, mem_row, mem_slice, host_row, host_slice, ptr, nwait, wait, event);
+}
+
+cl_int CL_API_CALL clEnqueueWriteBufferRect(cl_command_queue q, cl_mem m, cl_bool blocking, const size_t *mem_origin, const size_t *host_origin,
+                                            const size_t *region, size_t mem_row, size_t mem_slice, size_t host_row, size_t host_slice, const void *ptr,
+                                            cl_uint nwait, const cl_event *wait, cl_event *event)
+{
+    return enqueue_rect(q, m, true, blocking, mem_origin, host_origin, region, mem_row, mem_slice, host_row, host_slice, (void *)ptr, nwait, wait, event);
+}
+
+/* ---- maps ---- */
+
+/* The application's view: the arena itself, its own memory (CL_MEM_USE_HOST_PTR), or a copy of a device's memory. */
+static struct mapping *mapping_new(cl_mem m, cl_map_flags flags, size_t offset, size_t size)
+{
+    struct mapping *map = calloc(1, sizeof *map);
+    if (!map)
+        return NULL;
+    *map = (struct mapping){ .offset = offset, .size = size, .flags = flags };
+    if (m->host_pointer)
+        map->pointer = (uint8_t *)m->host_pointer + offset;
+    else if (m->memory)
+        map->pointer = m->memory + offset;
+    else
+        map->pointer = map->shadow = malloc(size);
+    if (!map->pointer) {
+        free(map);
+        return NULL;
+    }
+    pthread_mutex_lock(&m->lock);
+    map->next = m->mappings;
+    m->mappings = map;
+    m->map_count++;
+    pthread_mutex_unlock(&m->lock);
+    return map;
+}
+
+static struct mapping *mapping_take(cl_mem m, const void *pointer)
+{
+    struct mapping *found = NULL;
+    pthread_mutex_lock(&m->lock);
+    for (struct mapping **p = &m->mappings; *p && !found; p = &(*p)->next)
+        if ((*p)->pointer == pointer) {
+            found = *p;
+            *p = found->next;
+            m->map_count--;
+            break;
+        }
+    pthread_mutex_unlock(&m->lock);
+    return found;
+}
+
+static cl_int check_map(cl_command_queue q, cl_mem m, cl_map_flags flags, size_t offset, size_t size, cl_uint nwait, const cl_event *wait)
+{
+    const cl_map_flags write = CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION;
+    if (!object_is(q, KIND_QUEUE))
+        return CL_INVALID_COMMAND_QUEUE;
+    if (!object_is(m, KIND_MEM))
+        return CL_INVALID_MEM_OBJECT;
+    if (m->context != q->context)
+        return CL_INVALID_CONTEXT;
+    if (size == 0 || offset > m->size || size > m->size - offset || flags & ~(cl_map_flags)(CL_MAP_READ | write) ||
+        (flags & CL_MAP_WRITE_INVALIDATE_REGION && flags & (CL_MAP_READ | CL_MAP_WRITE)))
+        return CL_INVALID_VALUE;
+    if (m->flags & CL_MEM_HOST_NO_ACCESS || (flags & CL_MAP_READ && m->flags & CL_MEM_HOST_WRITE_ONLY) || (flags & write && m->flags & CL_MEM_HOST_READ_ONLY))
+        return CL_INVALID_OPERATION;
+    if (!link_current())
+        return CL_OUT_OF_RESOURCES;
+    return events_check(q->context, nwait, wait);
+}
+
+void *CL_API_CALL clEnqueueMapBuffer(cl_command_queue q, cl_mem m, cl_bool blocking, cl_map_flags flags, size_t offset, size_t size, cl_uint nwait,
+                                     const cl_event *wait, cl_event *event, cl_int *errcode_ret)
+{
+    struct transfer t;
+    cl_int e = check_map(q, m, flags, offset, size, nwait, wait);
+    struct mapping *map = e ? NULL : mapping_new(m, flags, offset, size);
+    if (!e && !map)
+        e = CL_MAP_FAILURE;
+    if (!e) {
+        /* Nothing to copy where the view is the memory itself, or where its content is given up. */
+        bool copy = map->pointer != m->memory + offset && !(flags & CL_MAP_WRITE_INVALIDATE_REGION);
+        transfer_linear(&t, m, false, map->pointer, offset, copy ? size : 0);
+        e = transfer_enqueue(q, &t, blocking, CL_COMMAND_MAP_BUFFER, nwait, wait, event);
+    }
+    if (e && map) {
+        mapping_take(m, map->pointer);
+        free(map->shadow);
+        free(map);
+        map = NULL;
+    }
+    if (errcode_ret)
+        *errcode_ret = e;
+    return map ? map->pointer : NULL;
+}
+
+cl_int CL_API_CALL clEnqueueUnmapMemObject(cl_command_queue q, cl_mem m, void *pointer, cl_uint nwait, const cl_event *wait, cl_event *event)
+{
+    struct transfer t;
+    if (!object_is(q, KIND_QUEUE))
+        return CL_INVALID_COMMAND_QUEUE;
+    if (!object_is(m, KIND_MEM))
+        return CL_INVALID_MEM_OBJECT;
+    if (m->context != q->context)
+        return CL_INVALID_CONTEXT;
+    cl_int e = events_check(q->context, nwait, wait);
+    struct mapping *map = e ? NULL : mapping_take(m, pointer);
+    if (!map)
+        return e ? e : CL_INVALID_VALUE;
+    bool written = map->flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION), copy = written && map->pointer != m->memory + map->offset;
+    transfer_linear(&t, m, true, map->pointer, map->offset, copy ? map->size : 0);
+    /* A shadow is freed below, so its copy is not deferred. */
+    e = !copy && !event && nwait == 0 ? CL_SUCCESS
+      : transfer_enqueue(q, &t, map->shadow != NULL, CL_COMMAND_UNMAP_MEM_OBJECT, nwait, wait, event);
+    free(map->shadow);
+    free(map);
+    return e;
+}
