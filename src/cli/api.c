@@ -3,6 +3,7 @@
 #include "cli/cli.h"
 
 #include "base/cleanup.h"
+#include "base/clock.h"
 #include "base/text.h"
 
 #include <curl/curl.h>
@@ -13,10 +14,14 @@
 /* A list of every share and event is far below this; more is not tranched speaking. */
 #define MAX_ANSWER_BYTES (64u << 20)
 
+#define QUIET_S 2   /* answers come in milliseconds; only where the machine is asked again it takes longer */
+
 struct api {
     CURL *curl;
     struct curl_slist *headers;
     char socket[PATH_MAX];
+    uint64_t started_ns;    /* the request in flight */
+    bool says_waiting;
 };
 
 struct answer {
@@ -76,6 +81,18 @@ void api_free(struct api *api)
     free(api);
 }
 
+/* Says on a terminal that it waits, where nothing else is said there. */
+static int while_waiting(void *userdata, curl_off_t want_down, curl_off_t down, curl_off_t want_up, curl_off_t up)
+{
+    struct api *api = userdata;
+    uint64_t waited_s = (clock_now_ns() - api->started_ns) / NS_PER_S;
+    if (waited_s < QUIET_S || (!api->says_waiting && print_progress_is_shown()))
+        return 0;
+    print_progress("waiting for tranched… %llu s", (unsigned long long)waited_s);
+    api->says_waiting = true;
+    return 0;
+}
+
 static void prepare(struct cli *cli, const char *method, const char *url, const char *body, struct answer *answer)
 {
     CURL *c = cli->api->curl;
@@ -89,6 +106,9 @@ static void prepare(struct cli *cli, const char *method, const char *url, const 
     curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)(cli->api_timeout_s ? cli->api_timeout_s : API_TIMEOUT_S));
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, answer);
+    curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, while_waiting);
+    curl_easy_setopt(c, CURLOPT_XFERINFODATA, cli->api);
+    curl_easy_setopt(c, CURLOPT_NOPROGRESS, 0L);
     if (body) {
         curl_easy_setopt(c, CURLOPT_HTTPHEADER, cli->api->headers);
         curl_easy_setopt(c, CURLOPT_POSTFIELDS, body);
@@ -206,7 +226,11 @@ int api_call(struct cli *cli, const char *method, const char *path, json_t *body
     if (body && !(text = json_dumps(body, JSON_COMPACT)))
         return error_set(err, -ENOMEM, "encode the request: out of memory");
     prepare(cli, method, url, text, &answer);
+    cli->api->started_ns = clock_now_ns();
     CURLcode code = curl_easy_perform(cli->api->curl);
+    if (cli->api->says_waiting)
+        print_progress_clear();
+    cli->api->says_waiting = false;
     if (code != CURLE_OK)
         return transfer_failed(cli, code, &answer, err);
     long status = 0;

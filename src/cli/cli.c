@@ -199,7 +199,7 @@ static int find_run_dir(struct cli *cli, struct error *err)
         return text_format(cli->run_dir, sizeof cli->run_dir, "%s", env) < 0 ? error_set(err, -EINVAL, "TRANCHE_RUN_DIR is too long") : 0;
     if (geteuid() == 0)
         return text_format(cli->run_dir, sizeof cli->run_dir, "/run/tranche");
-    if (xdg && *xdg)
+    if (xdg && xdg[0] == '/')
         return text_format(cli->run_dir, sizeof cli->run_dir, "%s/tranche", xdg) < 0 ? error_set(err, -EINVAL, "XDG_RUNTIME_DIR is too long") : 0;
     text_format(cli->run_dir, sizeof cli->run_dir, "/tmp/tranche-%u", (unsigned)geteuid());
     if (lstat(cli->run_dir, &st) == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))) {

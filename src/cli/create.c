@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tranche create: a new share of a GPU. */
 #include "cli/cli.h"
+#include "cli/share.h"
 
 #include "base/cleanup.h"
 #include "base/text.h"
@@ -83,10 +84,10 @@ static json_t *make_body(const struct wish *w)
 static void print_created(json_t *share)
 {
     char memory[PRINT_TEXT], part[PRINT_TEXT];
-    const char *profile = api_text(share, "profile"), *name = api_text(share, "name"), *model = api_text(share, "model");
+    const char *profile = share_profile(share), *name = api_text(share, "name"), *model = api_text(share, "model");
     print_text(stdout, "created %s: %s%s%s on %s%s, %s", name, model, *profile ? " " : "", profile, api_text(share, "gpu"),
                print_stand_in(share), print_gib(api_u64(share, "memory_bytes"), memory, sizeof memory));
-    if (strcmp(model, "vgpu") == 0)
+    if (share_is_timed(share))
         print_text(stdout, ", %s of the time, %s", print_percent(api_u64(share, "time_ppm"), part, sizeof part), api_text(share, "policy"));
     putchar('\n');
     print_text(stdout, "run a program in it: tranche run %s -- COMMAND", name);

@@ -103,6 +103,11 @@ void print_progress_clear(void)
     progress_shown = false;
 }
 
+bool print_progress_is_shown(void)
+{
+    return progress_shown;
+}
+
 void print_progress(const char *format, ...)
 {
     const char *term = getenv("TERM");
@@ -145,16 +150,27 @@ const char *print_percent(uint64_t ppm, char *buf, size_t size)
     return buf;
 }
 
+static bool read_time(json_t *when, time_t *ret)
+{
+    struct tm tm = { 0 };
+    const char *text = json_string_value(when), *end = text ? strptime(text, "%Y-%m-%dT%H:%M:%S", &tm) : NULL;
+    double seconds = json_number_value(when);
+    if (end && text_equal(end, "Z"))
+        *ret = timegm(&tm);
+    else if (seconds > 0 && seconds < 0x1p40)
+        *ret = (time_t)seconds;
+    else
+        return false;
+    return true;
+}
+
 const char *print_time(json_t *when, char *buf, size_t size)
 {
-    if (!json_is_number(when)) {
-        snprintf(buf, size, "%s", json_is_string(when) ? json_string_value(when) : "");
-        return buf;
-    }
-    double seconds = json_number_value(when);
-    time_t t = seconds > 0 && seconds < 0x1p40 ? (time_t)seconds : 0;
     struct tm tm;
-    if (!localtime_r(&t, &tm) || strftime(buf, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
+    time_t t;
+    if (!read_time(when, &t))
+        snprintf(buf, size, "%s", json_is_string(when) ? json_string_value(when) : "");
+    else if (!localtime_r(&t, &tm) || strftime(buf, size, "%Y-%m-%d %H:%M:%S", &tm) == 0)
         snprintf(buf, size, "?");
     return buf;
 }

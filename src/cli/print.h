@@ -28,13 +28,14 @@ int print_flush(struct error *err);
  * other lines. */
 void print_progress(const char *format, ...) __attribute__((format(printf, 1, 2)));
 void print_progress_clear(void);
+bool print_progress_is_shown(void);
 
 /* Quantities as people read them, into buf; return buf. */
 #define PRINT_TEXT 48
 const char *print_gib(uint64_t bytes, char *buf, size_t size);         /* "2.75 GiB", "0 GiB", "<0.01 GiB" */
 const char *print_seconds(uint64_t ns, char *buf, size_t size);        /* "12.3 s", "0.002 s" */
 const char *print_percent(uint64_t ppm, char *buf, size_t size);       /* "25%", "12.5%" */
-/* A time of the API (seconds since 1970, or text): local "2025-01-31 12:00:00". */
+/* A time of the API ("2025-01-31T11:00:00Z", or seconds since 1970) on this machine's clock: "2025-01-31 12:00:00". */
 const char *print_time(json_t *when, char *buf, size_t size);
 /* " (stand-in GPU)" where the object (GPU or share) says stand_in, else "". */
 const char *print_stand_in(json_t *object);

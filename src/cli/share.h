@@ -7,6 +7,18 @@
 
 #include <string.h>
 
+/* Empty where the model says it all. */
+static inline const char *share_profile(json_t *share)
+{
+    return strcmp(api_text(share, "model"), "passthrough") == 0 ? "" : api_text(share, "profile");
+}
+
+/* Tenants reach it through workers, so that there is something to count. */
+static inline bool share_is_served(json_t *share)
+{
+    return json_is_string(json_object_get(share, "socket"));
+}
+
 /* Only a vgpu has a part of the time; the others have the whole of what is theirs. */
 static inline bool share_is_timed(json_t *share)
 {

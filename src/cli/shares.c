@@ -1,20 +1,21 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tranche shares: all shares, one line each. */
 #include "cli/cli.h"
-
 #include "cli/share.h"
 
 static void add_row(struct table *table, json_t *share)
 {
     char text[PRINT_TEXT];
+    const char *profile = share_profile(share);
+    bool served = share_is_served(share);
     table_cell(table, STYLE_BOLD, "%s", api_text(share, "name"));
     table_cell(table, STYLE_PLAIN, "%s%s", api_text(share, "gpu"), print_stand_in(share));
     table_cell(table, STYLE_PLAIN, "%s", api_text(share, "model"));
-    table_cell(table, STYLE_PLAIN, "%s", *api_text(share, "profile") ? api_text(share, "profile") : "-");
+    table_cell(table, STYLE_PLAIN, "%s", *profile ? profile : "-");
     table_cell(table, STYLE_PLAIN, "%s", print_gib(api_u64(share, "memory_bytes"), text, sizeof text));
-    table_cell(table, STYLE_PLAIN, "%s", print_gib(api_u64(share, "used_bytes"), text, sizeof text));
+    table_cell(table, STYLE_PLAIN, "%s", served ? print_gib(api_u64(share, "used_bytes"), text, sizeof text) : "-");
     table_cell(table, STYLE_PLAIN, "%s", share_is_timed(share) ? print_percent(api_u64(share, "time_ppm"), text, sizeof text) : "-");
-    table_cell(table, STYLE_PLAIN, "%s", print_seconds(api_u64(share, "granted_ns"), text, sizeof text));
+    table_cell(table, STYLE_PLAIN, "%s", served ? print_seconds(api_u64(share, "granted_ns"), text, sizeof text) : "-");
     table_cell(table, share_state_style(share), "%s", api_text(share, "state"));
 }
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tranche show: one share and the programs that use it. */
 #include "cli/cli.h"
-
 #include "cli/share.h"
 
 static void label(const char *name)
@@ -14,6 +13,8 @@ static void print_memory(json_t *share)
     char text[PRINT_TEXT];
     label("memory");
     printf("%s (%llu bytes)\n", print_gib(api_u64(share, "memory_bytes"), text, sizeof text), (unsigned long long)api_u64(share, "memory_bytes"));
+    if (!share_is_served(share))
+        return;
     label("used");
     printf("%s now", print_gib(api_u64(share, "used_bytes"), text, sizeof text));
     printf(", %s at most", print_gib(api_u64(share, "peak_bytes"), text, sizeof text));
@@ -29,7 +30,7 @@ static void print_rules(json_t *share)
         print_text(stdout, "%s, quantum %s", api_text(share, "policy"), print_seconds(api_u64(share, "quantum_ns"), text, sizeof text));
         putchar('\n');
     }
-    if (api_u64(share, "watchdog_ns")) {
+    if (share_is_served(share)) {
         label("watchdog");
         printf("%s\n", print_seconds(api_u64(share, "watchdog_ns"), text, sizeof text));
     }
@@ -67,7 +68,7 @@ static void print_line(const char *name, const char *text)
 
 static void print_share(json_t *share)
 {
-    const char *profile = api_text(share, "profile");
+    const char *profile = share_profile(share);
     char text[PRINT_TEXT];
     print_styled(STYLE_BOLD, "%s", api_text(share, "name"));
     print_text(stdout, ": %s%s%s on %s%s", api_text(share, "model"), *profile ? " " : "", profile, api_text(share, "gpu"), print_stand_in(share));
@@ -78,7 +79,7 @@ static void print_share(json_t *share)
     print_memory(share);
     print_rules(share);
     print_cores(share);
-    if (json_is_string(json_object_get(share, "socket")))
+    if (share_is_served(share))
         print_grants(share);
     label("owner");
     printf("uid %llu\n", (unsigned long long)api_u64(share, "owner_uid"));
