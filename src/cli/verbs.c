@@ -43,6 +43,8 @@ static const struct cli_option events_options[] = {
 #ifdef TRANCHE_VERB_COMPARE
 static const struct cli_option compare_options[] = {
     { "html", "FILE", "also write a report with plots", COMPLETE_FILES },
+    { "seconds", "N", "time for each figure; default 2" },
+    { "quick", NULL, "less than a minute in all, at the price of some noise" },
     { 0 },
 };
 #endif
@@ -69,7 +71,10 @@ const struct cli_verb cli_verbs[] = {
     { "status", "", "show the daemon", verb_status, .json = true },
     { "events", "", "list what happened, newest last", verb_events, events_options, .json = true },
 #ifdef TRANCHE_VERB_COMPARE
-    { "compare", "[GPU]", "measure the three models on a GPU", verb_compare, compare_options, 0, 1, COMPLETE_GPUS, .json = true },
+    { "compare", "[GPU]", "measure the three models on a GPU", verb_compare, compare_options, 0, 1, COMPLETE_GPUS, .json = true,
+      .details = "Measures a tenant alone, beside an idle neighbour and beside one that saturates the GPU: throughput, latency, bandwidth and memory,\n"
+                 "under passthrough, vgpu with each policy, and mig. It creates temporary shares named compare-… and removes them, also when it\n"
+                 "is interrupted. The GPU must not have shares. Without GPU it takes the first." },
 #endif
     { "version", "", "print the version", verb_version, .json = true, .alone = true },
     { "help", "[VERB]", "explain a verb", verb_help, NULL, 0, 1, COMPLETE_VERBS, .json = true, .alone = true },
