@@ -63,7 +63,7 @@ end_process() {
 
 # A private daemon: daemon_start BUILD_DIR, later daemon_stop. Its files lie in one new directory under /tmp (short, because
 # socket paths end at 107 characters); TRANCHE_RUN_DIR and TRANCHE_STATE_DIR point there.
-daemon_pid= daemon_dir= daemon_build=
+daemon_pid='' daemon_dir='' daemon_build=''
 
 daemon_start() {
     local tries
@@ -94,7 +94,7 @@ daemon_stop() {
     fi
     for pid in $(daemon_workers); do kill -KILL "$pid" 2>/dev/null || true; done
     rm -rf "$daemon_dir"
-    daemon_pid= daemon_dir=
+    daemon_pid='' daemon_dir=''
 }
 
 daemon_shares() {
