@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* tranche create: a new share of a GPU. */
+/* tranche create: a new share of a GPU. Numbers and words are checked here; what goes together and what is left, tranched knows. */
 #include "cli/cli.h"
 #include "cli/share.h"
 
@@ -29,27 +29,6 @@ static int read_wish(const struct cli *cli, const char *gpu, struct wish *w, str
         || (r = cli_option_duration(cli, "quantum", &w->quantum_ns, err)) < 0)
         return r;
     return cli_option_duration(cli, "watchdog", &w->watchdog_ns, err);
-}
-
-/* What cannot go together whatever the GPU; the daemon knows the rest. */
-static int check_wish(const struct wish *w, struct error *err)
-{
-    if (w->profile && (w->memory_bytes || w->time_ppm)) {
-        error_set(err, -EINVAL, "--profile %.40s says memory and time already", w->profile);
-        error_hint(err, "give either --profile, or --memory and --time");
-    } else if (strcmp(w->model, "vgpu") == 0 && !w->profile && (!w->memory_bytes || !w->time_ppm)) {
-        error_set(err, -EINVAL, "how large the vgpu shall be is missing");
-        error_hint(err, "give --profile 1of4, or --memory 1GiB and --time 25%%; tranche gpus lists the profiles");
-    } else if (strcmp(w->model, "vgpu") != 0 && (w->memory_bytes || w->time_ppm)) {
-        error_set(err, -EINVAL, "--memory and --time are for vgpu; %s has fixed sizes", w->model);
-        error_hint(err, "tranche gpus lists the profiles");
-    } else if (strcmp(w->model, "mig") == 0 && !w->profile) {
-        error_set(err, -EINVAL, "mig needs a --profile");
-        error_hint(err, "tranche gpus lists the profiles");
-    } else {
-        return 0;
-    }
-    return -EINVAL;
 }
 
 static int set(json_t *body, const char *key, json_t *value)
@@ -99,7 +78,7 @@ int verb_create(int argc, char **argv, struct cli *cli, struct error *err)
     _cleanup_json_ json_t *body = NULL, *share = NULL;
     struct wish wish;
     int r = read_wish(cli, argv[1], &wish, err);
-    if (r < 0 || (r = check_wish(&wish, err)) < 0)
+    if (r < 0)
         return r;
     if (!(body = make_body(&wish))) {
         error_set(err, -EINVAL, "the GPU's or the profile's name is not valid UTF-8");

@@ -21,8 +21,8 @@ static const struct cli_option create_options[] = {
     { "model", "MODEL", "how the GPU is shared:", MODELS, .required = true },
     { "name", "NAME", "what the share is called", .required = true },
     { "profile", "PROFILE", "a size that the model offers, such as 1of4 (vgpu) or 1c (mig)", COMPLETE_PROFILES },
-    { "memory", "SIZE", "vgpu without a profile: its memory, such as 1GiB" },
-    { "time", "PERCENT", "vgpu without a profile: its part of the time, such as 25%" },
+    { "memory", "SIZE", "vgpu, instead of a profile: its memory, such as 1GiB" },
+    { "time", "PERCENT", "vgpu, instead of a profile: its part of the time, such as 25%" },
     { "weight", "N", "vgpu: its weight beside the GPU's other shares" },
     { "policy", "POLICY", "vgpu: how the GPU's time is divided:", POLICIES },
     { "quantum", "TIME", "vgpu: longest turn, such as 2ms" },
@@ -40,14 +40,12 @@ static const struct cli_option events_options[] = {
     { 0 },
 };
 
-#ifdef TRANCHE_VERB_COMPARE
 static const struct cli_option compare_options[] = {
     { "html", "FILE", "also write a report with plots", COMPLETE_FILES },
     { "seconds", "N", "time for each figure; default 2" },
     { "quick", NULL, "less than a minute in all, at the price of some noise" },
     { 0 },
 };
-#endif
 
 const struct cli_verb cli_verbs[] = {
     { "gpus", "", "list the GPUs of this machine and what each model can do on them", verb_gpus, gpus_options,
@@ -55,7 +53,8 @@ const struct cli_verb cli_verbs[] = {
                  "every model can be tried on it, but its figures are not those of a GPU.", .json = true },
     { "create", "GPU", "create a share of a GPU", verb_create, create_options, 1, 1, COMPLETE_GPUS,
       .details = "A GPU is in one model at a time: its first share decides, and its --policy counts for the GPU.\n"
-                 "A vgpu needs --profile, or both --memory and --time; mig needs --profile; passthrough takes the whole GPU.\n\n"
+                 "A vgpu needs --profile, or --memory and --time, of which one may be left out: it is then the same fraction.\n"
+                 "mig needs --profile; passthrough takes the whole GPU.\n\n"
                  "  tranche create cpu0 --model vgpu --profile 1of4 --name a\n"
                  "  tranche create cpu0 --model vgpu --memory 1GiB --time 25% --name b\n"
                  "  tranche create cpu0 --model mig --profile 1c --name m\n"
@@ -70,12 +69,10 @@ const struct cli_verb cli_verbs[] = {
                  "  tranche run a -- clinfo --list" },
     { "status", "", "show the daemon", verb_status, .json = true },
     { "events", "", "list what happened, newest last", verb_events, events_options, .json = true },
-#ifdef TRANCHE_VERB_COMPARE
     { "compare", "[GPU]", "measure the three models on a GPU", verb_compare, compare_options, 0, 1, COMPLETE_GPUS, .json = true,
       .details = "Measures a tenant alone, beside an idle neighbour and beside one that saturates the GPU: throughput, latency, bandwidth and memory,\n"
                  "under passthrough, vgpu with each policy, and mig. It creates temporary shares named compare-… and removes them, also when it\n"
                  "is interrupted. The GPU must not have shares. Without GPU it takes the first." },
-#endif
     { "version", "", "print the version", verb_version, .json = true, .alone = true },
     { "help", "[VERB]", "explain a verb", verb_help, NULL, 0, 1, COMPLETE_VERBS, .json = true, .alone = true },
     { "__complete", "WORD…", "what may stand at the last WORD, for shells", verb_complete, NULL, 0, -1, .hidden = true },
