@@ -146,7 +146,7 @@ class Daemon:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.build / "tranched", "--run-dir", self.run_dir, "--state-dir", self.state_dir], env=self.env,
+            self.process = subprocess.Popen([self.build / "tranched", "--stand-in", "--run-dir", self.run_dir, "--state-dir", self.state_dir], env=self.env,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: self.answers() or self.process.poll() is not None, 20, "tranched answers on its control socket")
         assert self.process.poll() is None, f"tranched ended with {self.process.returncode}:\n{self.read_log()}"
