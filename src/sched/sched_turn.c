@@ -352,7 +352,7 @@ struct sched_wake sched_core_request(struct sched_core *core, uint32_t slot, uin
 {
     struct sched_core_client *client = sched_core_client_at(core, slot);
     struct sched_core_share *share = client ? share_of(core, client) : NULL;
-    if (!share)
+    if (!share || (core->holder == slot && client->busy_since_ns))
         return SCHED_WAKE_NONE;
     sched_turn_charge(core, now_ns);
     if (client->phase == SCHED_OVERRUN)
