@@ -201,7 +201,8 @@ static void write_notes(FILE *out, const struct compare *c)
         write_note(out, row->title, "not possible on this GPU", row->impossible);
         write_note(out, row->title, "measurement failed", row->failed);
         write_note(out, row->title, "the neighbour", row->refused);
-        write_note(out, row->title, "one byte beyond the memory seen", row->beyond);
+        if (row->beyond[0])
+            write_note(out, row->title, "one byte beyond the memory seen", row->refused_beyond ? row->beyond : "accepted, this driver keeps no quota");
     }
     fputs("</ul>\n</section>\n", out);
 }

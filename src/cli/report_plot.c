@@ -16,6 +16,8 @@ struct bars {
     struct series series[MAX_SERIES];
     double value[COMPARE_ROWS][MAX_SERIES];
     bool beside[MAX_SERIES];    /* this series needs a neighbour */
+    int label_room;             /* to the right of the longest bar */
+    const char *note[COMPARE_ROWS];   /* behind the label of the last series, or NULL */
 };
 
 static const char *why_missing(const struct compare_row *row, bool beside)
@@ -99,24 +101,25 @@ static void write_bars_table(FILE *out, const struct compare *c, const struct ba
     }
 }
 
-static void write_bar(FILE *out, const struct bars *b, int series, double value, double scale, int y)
+static void write_bar(FILE *out, const struct bars *b, int row, int series, double scale, int y)
 {
-    double width = MAX(value * scale, 1.0);
-    fprintf(out, "<rect x=\"0\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\" class=\"f-%s\"/><text x=\"%.1f\" y=\"%d\">%.*f %s</text>\n", y, width, BAR,
-            b->series[series].fill, width + 5, y + 9, b->decimals, value, b->unit);
+    double value = b->value[row][series], width = MAX(value * scale, 1.0);
+    const char *note = series == b->series_n - 1 && b->note[row] ? b->note[row] : "";
+    fprintf(out, "<rect x=\"0\" y=\"%d\" width=\"%.1f\" height=\"%d\" rx=\"2\" class=\"f-%s\"/><text x=\"%.1f\" y=\"%d\">%.*f %s%s</text>\n", y, width, BAR,
+            b->series[series].fill, width + 5, y + 9, b->decimals, value, b->unit, note);
 }
 
 static void write_bars(FILE *out, const struct compare *c, const struct bars *b)
 {
     int group = TITLE + b->series_n * STEP + GROUP_GAP, y = LEGEND;
-    double max = largest(&b->value[0][0], COMPARE_ROWS * MAX_SERIES), scale = max > 0 ? (WIDTH - 75) / max : 0;
+    double max = largest(&b->value[0][0], COMPARE_ROWS * MAX_SERIES), scale = max > 0 ? (WIDTH - b->label_room) / max : 0;
     open_figure(out, b->title, b->caption, LEGEND + COMPARE_ROWS * group);
     write_legend(out, b->series, b->series_n);
     for (int i = 0; i < COMPARE_ROWS; i++, y += group) {
         write_group_title(out, &c->rows[i], y);
         for (int j = 0; j < b->series_n; j++) {
             if (isfinite(b->value[i][j]))
-                write_bar(out, b, j, b->value[i][j], scale, y + TITLE + j * STEP);
+                write_bar(out, b, i, j, scale, y + TITLE + j * STEP);
             else
                 write_missing(out, &c->rows[i], b->beside[j], y + TITLE + j * STEP);
         }
@@ -128,7 +131,7 @@ static void write_bars(FILE *out, const struct compare *c, const struct bars *b)
 void report_plot_throughput(FILE *out, const struct compare *c)
 {
     struct bars b = { .title = "Throughput of the tenant", .caption = "Kernels per second, as a part of what passthrough gives alone. Longer is better.",
-        .unit = "%", .series_n = 3, .series = { { "alone", "alone" }, { "beside idle", "idle" }, { "beside saturating", "busy" } },
+        .unit = "%", .label_room = 45, .series_n = 3, .series = { { "alone", "alone" }, { "beside idle", "idle" }, { "beside saturating", "busy" } },
         .beside = { false, true, true } };
     for (int i = 0; i < COMPARE_ROWS; i++) {
         b.value[i][0] = 100 * compare_of_whole(c, c->rows[i].alone.rate);
@@ -141,7 +144,7 @@ void report_plot_throughput(FILE *out, const struct compare *c)
 void report_plot_bandwidth(FILE *out, const struct compare *c)
 {
     struct bars b = { .title = "Bandwidth", .caption = "Blocking transfers of 64 MiB between host and device, the tenant alone. Longer is better.",
-        .unit = "GB/s", .decimals = 1, .series_n = 2, .series = { { "write", "alone" }, { "read", "idle" } } };
+        .unit = "GB/s", .label_room = 65, .decimals = 1, .series_n = 2, .series = { { "write", "alone" }, { "read", "idle" } } };
     for (int i = 0; i < COMPARE_ROWS; i++) {
         b.value[i][0] = c->rows[i].write_gbs;
         b.value[i][1] = c->rows[i].read_gbs;
@@ -153,11 +156,12 @@ void report_plot_bandwidth(FILE *out, const struct compare *c)
 void report_plot_memory(FILE *out, const struct compare *c)
 {
     struct bars b = { .title = "Memory", .caption = "What the device tells the tenant, and what could be allocated of it. Under passthrough the driver&#39;s own "
-        "figure counts, otherwise the share&#39;s quota.", .unit = "GiB", .decimals = 2, .series_n = 2,
+        "figure counts, otherwise the share&#39;s quota.", .unit = "GiB", .label_room = 200, .decimals = 2, .series_n = 2,
         .series = { { "seen", "alone" }, { "allocated", "idle" } } };
     for (int i = 0; i < COMPARE_ROWS; i++) {
         b.value[i][0] = c->rows[i].seen_bytes / 0x1p30;
         b.value[i][1] = c->rows[i].accepted_bytes / 0x1p30;
+        b.note[i] = c->rows[i].refused_beyond ? ", 1 byte more: refused" : ", 1 byte more: accepted";
         b.value[i][2] = NAN;
     }
     write_bars(out, c, &b);
