@@ -209,9 +209,12 @@ static void write_notes(FILE *out, const struct compare *c)
 
 static void write_method(FILE *out, const struct compare *c)
 {
+    char work[80] = "";
+    if (isfinite(c->items))
+        snprintf(work, sizeof work, " (%.0f work-items of %.0f rounds)", c->items, c->rounds);
     fprintf(out,
         "<section>\n<h2>How it was measured</h2>\n<ul>\n"
-        "<li>Throughput: a kernel of about 1 ms (%.0f work-items, %.0f rounds each, the same in every row), up to 16 in flight, for %g s.</li>\n"
+        "<li>Throughput: a kernel of about 1 ms%s, the same in every row, up to 16 in flight, for %g s.</li>\n"
         "<li>Request: one such kernel and four bytes of its result, every 10 ms; the time from launch to result.</li>\n"
         "<li>Empty launch: set an argument, launch a kernel that writes one word, read it back.</li>\n"
         "<li>Under vGPU and MIG, tenant and neighbour hold equal parts; the neighbour runs the throughput kernel without pause.</li>\n"
@@ -219,7 +222,7 @@ static void write_method(FILE *out, const struct compare *c)
         "to its own part always; MIG gives each its own compute units.</li>\n"
         "<li>Memory: all that the device tells is allocated in pieces, each written and read back in three places, then one byte more.</li>\n"
         "</ul>\n<p class=\"soft\">Every result of every kernel was checked. Made by tranche " TRANCHE_VERSION ".</p>\n</section>\n",
-        c->items, c->rounds, c->seconds_per_figure);
+        work, c->seconds_per_figure);
 }
 
 int report_write(struct report_file *file, const struct compare *c, struct error *err)
