@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The bodies of queue commands: decoding with bounds, references, handing to the driver. */
+#include "worker/queue.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "wire/arguments.h"
+#include "worker/gate.h"
+#include "worker/intake.h"
+#include "worker/kernels.h"
+
+#define COPY_BYTES_PER_NS 5        /* for estimates: what a memcpy does on the slowest machines met */
+
+static bool take_objects(struct command *c, uint32_t n, const uint32_t *ids, enum object_kind kind)
+{
+    c->objects = c->few;
+    for (uint32_t i = 0; i < n; i++) {
+        if (!(c->few[i] = objects_get(ids[i], kind)))
+            return false;
+        c->nobjects = i + 1;
+    }
+    return true;
+}
+
+static bool decode_body(struct command *c, struct wire_in *in)
+{
+    switch (c->op) {
+    case WIRE_OP_ndrange:
+        wire_get_ndrange(in, &c->u.ndrange);
+        return !in->bad && c->u.ndrange.dimensions >= 1 && c->u.ndrange.dimensions <= 3 && take_objects(c, 1, &c->u.ndrange.kernel, OBJECT_KERNEL) &&
+               kernel_decode_arguments(c, ARGUMENT_COUNT_MAX);
+    case WIRE_OP_write_inline:
+        wire_get_write_inline(in, &c->u.write_inline);
+        return !in->bad && take_objects(c, 1, &c->u.write_inline.mem, OBJECT_MEM);
+    case WIRE_OP_stream_write:
+    case WIRE_OP_stream_read:
+        wire_get_stream_write(in, &c->u.stream);
+        return !in->bad && c->u.stream.channel < WIRE_STREAM_CHANNELS && take_objects(c, 1, &c->u.stream.mem, OBJECT_MEM);
+    case WIRE_OP_copy:
+        wire_get_copy(in, &c->u.copy);
+        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.copy.source, c->u.copy.target }, OBJECT_MEM);
+    case WIRE_OP_copy_rect:
+        wire_get_copy_rect(in, &c->u.copy_rect);
+        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.copy_rect.source, c->u.copy_rect.target }, OBJECT_MEM);
+    case WIRE_OP_fill:
+        wire_get_fill(in, &c->u.fill);
+        return !in->bad && take_objects(c, 1, &c->u.fill.mem, OBJECT_MEM);
+    case WIRE_OP_marker:
+        return true;
+    default:
+        return false;
+    }
+}
+
+bool command_decode(struct session *s, struct command *c, uint32_t bytes)
+{
+    struct wire_in in = { c->frame, bytes, 0, false };
+    const struct wire_command *head = wire_get_bytes(&in, sizeof *head);
+    c->objects = c->few;
+    if (!head || head->waits > WIRE_MAX_WAIT_LIST)
+        return false;
+    c->sequence = head->sequence;
+    c->event = head->event;
+    c->nwaits = head->waits;
+    c->waits = wire_get_bytes(&in, head->waits * sizeof(struct wire_event_ref));
+    if (in.bad || (c->event.slot != WIRE_NO_EVENT && c->event.slot >= WIRE_MAX_EVENTS))
+        return false;
+    for (uint32_t i = 0; i < c->nwaits; i++) {
+        struct wire_event_ref r;
+        memcpy(&r, c->waits + i * sizeof r, sizeof r);
+        if (r.slot >= WIRE_MAX_EVENTS)
+            return false;
+    }
+    return decode_body(c, &in) && !in.bad && in.pos == in.len;
+}
+
+bool command_needs_device(const struct command *c) { return c->op != WIRE_OP_marker; }
+
+static bool inside(const struct object *mem, uint64_t offset, uint64_t size) { return offset <= mem->u.mem.size && size <= mem->u.mem.size - offset; }
+
+/* ---- streams ---- */
+
+/* Waits for the client's counter, for ever if need be: the process ends with the client. */
+static void counter_wait(_Atomic uint32_t *counter, _Atomic uint32_t *waiting, uint32_t n)
+{
+    for (;;) {
+        uint32_t now = atomic_load_explicit(counter, memory_order_acquire);
+        if ((int32_t)(now - n) >= 0)
+            return;
+        atomic_store(waiting, 1);
+        atomic_thread_fence(memory_order_seq_cst);
+        if (atomic_load(counter) == now)
+            wire_futex_wait(counter, now, NS_PER_S);
+    }
+}
+
+static void counter_advance(_Atomic uint32_t *counter, _Atomic uint32_t *waiting)
+{
+    atomic_fetch_add(counter, 1);
+    if (atomic_exchange(waiting, 0))
+        wire_futex_wake(counter, 1);
+}
+
+/* Chunk by chunk between the channel's window and the device, while the client works on the other chunks. */
+static cl_int stream(struct queue *q, struct command *c)
+{
+    struct session *s = q->session;
+    const struct wire_stream_write *m = &c->u.stream;
+    struct wire_channel *ch = &s->header->channels[m->channel];
+    uint8_t *window = (uint8_t *)s->header + WIRE_ARENA_OFFSET + m->channel * WIRE_STREAM_CHUNKS * WIRE_STREAM_CHUNK_BYTES;
+    cl_mem mem = c->objects[0]->u.mem.native;
+    bool write = c->op == WIRE_OP_stream_write;
+    cl_int e = inside(c->objects[0], m->offset, m->size) ? CL_SUCCESS : CL_INVALID_VALUE;
+    uint32_t chunks = e ? 0 : (uint32_t)((m->size + WIRE_STREAM_CHUNK_BYTES - 1) / WIRE_STREAM_CHUNK_BYTES);
+    intake_pause(s->intake);
+    for (uint32_t i = 0; i < chunks; i++) {
+        uint64_t at = i * WIRE_STREAM_CHUNK_BYTES, n = MIN(WIRE_STREAM_CHUNK_BYTES, m->size - at);
+        uint8_t *chunk = window + i % WIRE_STREAM_CHUNKS * WIRE_STREAM_CHUNK_BYTES;
+        if (write) {
+            counter_wait(&ch->filled, &ch->filled_wait, i + 1);
+            e = e ? e : clEnqueueWriteBuffer(q->native, mem, CL_TRUE, m->offset + at, n, chunk, 0, NULL, NULL);
+            counter_advance(&ch->drained, &ch->drained_wait);
+        } else {
+            if (i >= WIRE_STREAM_CHUNKS)
+                counter_wait(&ch->drained, &ch->drained_wait, i + 1 - WIRE_STREAM_CHUNKS);
+            e = e ? e : clEnqueueReadBuffer(q->native, mem, CL_TRUE, m->offset + at, n, chunk, 0, NULL, NULL);
+            counter_advance(&ch->filled, &ch->filled_wait);
+        }
+    }
+    intake_resume(s->intake);
+    return e;
+}
+
+/* ---- to the driver ---- */
+
+static cl_int submit_copy_rect(struct queue *q, struct command *c)
+{
+    const struct wire_copy_rect *m = &c->u.copy_rect;
+    size_t source[3], target[3], region[3];
+    for (int i = 0; i < 3; i++) {
+        source[i] = m->source_origin[i];
+        target[i] = m->target_origin[i];
+        region[i] = m->region[i];
+    }
+    return clEnqueueCopyBufferRect(q->native, c->objects[0]->u.mem.native, c->objects[1]->u.mem.native, source, target, region, m->source_row,
+                                   m->source_slice, m->target_row, m->target_slice, 0, NULL, &c->native);
+}
+
+void command_submit(struct queue *q, struct command *c)
+{
+    cl_mem a = c->nobjects ? c->objects[0]->u.mem.native : NULL;
+    switch (c->op) {
+    case WIRE_OP_ndrange: c->status = kernel_launch(q, c); break;
+    case WIRE_OP_write_inline:
+        c->status = clEnqueueWriteBuffer(q->native, a, CL_FALSE, c->u.write_inline.offset, c->u.write_inline.data.size, c->u.write_inline.data.data, 0, NULL,
+                                         &c->native);
+        break;
+    case WIRE_OP_stream_write:
+    case WIRE_OP_stream_read: c->status = stream(q, c); break;
+    case WIRE_OP_copy:
+        c->status = clEnqueueCopyBuffer(q->native, a, c->objects[1]->u.mem.native, c->u.copy.source_offset, c->u.copy.target_offset, c->u.copy.size, 0, NULL,
+                                        &c->native);
+        break;
+    case WIRE_OP_copy_rect: c->status = submit_copy_rect(q, c); break;
+    case WIRE_OP_fill:
+        c->status = clEnqueueFillBuffer(q->native, a, c->u.fill.pattern.data, c->u.fill.pattern.size, c->u.fill.offset, c->u.fill.size, 0, NULL, &c->native);
+        break;
+    }
+}
+
+uint64_t command_cost_ns(const struct session *s, struct command *c)
+{
+    switch (c->op) {
+    case WIRE_OP_ndrange: return kernel_cost_ns(c, gate_quantum_ns(s->gate));
+    case WIRE_OP_write_inline: return 5000;
+    case WIRE_OP_copy: return 5000 + c->u.copy.size / COPY_BYTES_PER_NS;
+    case WIRE_OP_copy_rect: return 5000 + c->objects[1]->u.mem.size / COPY_BYTES_PER_NS;
+    case WIRE_OP_fill: return 5000 + c->u.fill.size / COPY_BYTES_PER_NS;
+    default: return gate_quantum_ns(s->gate);
+    }
+}
+
+void command_measured(struct command *c)
+{
+    cl_ulong start = 0, end = 0;
+    if (c->op != WIRE_OP_ndrange || !c->native || clGetEventProfilingInfo(c->native, CL_PROFILING_COMMAND_START, sizeof start, &start, NULL) != CL_SUCCESS ||
+        clGetEventProfilingInfo(c->native, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) != CL_SUCCESS || end <= start)
+        return;
+    kernel_measured(c, end - start);
+}
+
+void command_free(struct command *c)
+{
+    if (c->native)
+        clReleaseEvent(c->native);
+    for (uint32_t i = 0; i < c->nobjects; i++)
+        object_unref(c->objects[i]);
+    if (c->objects != c->few)
+        free(c->objects);
+    free(c);
+}

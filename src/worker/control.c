@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Control messages: queues, buffers, programs, kernels. Served in the ring's order, one at a time. */
+#include "worker/intake.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "worker/arena.h"
+#include "worker/kernels.h"
+#include "worker/queue.h"
+
+#include <errno.h>
+#include <stdio.h>
+
+#define ZOMBIE_WAIT_NS (2 * NS_PER_S)     /* how long a reservation waits for released buffers that commands still use */
+#define LOG_MAX (1u << 20)                /* of a build log; what is longer is cut */
+
+/* ---- answers ---- */
+
+struct answer { struct wire_end *reply; uint16_t op; };
+
+static void answer_send(const struct answer *a, struct wire_out *out)
+{
+    if (out->bad)
+        session_fail("an answer to %s is too long", wire_op_to_string(a->op));
+    if (wire_ring_write(a->reply, a->op, 0, out->buf, (uint32_t)out->len) < 0)
+        session_fail("the reply ring is corrupt");
+    wire_out_done(out);
+}
+
+#define ANSWER(a, name, ...) ({ \
+    uint8_t small_[512]; \
+    struct wire_out out_ = { small_, 0, sizeof small_, false, false }; \
+    wire_put_##name##_answer(&out_, &(struct wire_##name##_answer){ __VA_ARGS__ }); \
+    answer_send(a, &out_); })
+
+/* ---- facts and queues ---- */
+
+static void serve_facts(struct session *s, const struct answer *a, const struct wire_facts *m)
+{
+    struct wire_out entries = { 0 };
+    facts_collect(s, &entries);
+    ANSWER(a, facts, .entries = { entries.buf, (uint32_t)entries.len });
+    wire_out_done(&entries);
+}
+
+static void serve_queue_create(struct session *s, const struct answer *a, const struct wire_queue_create *m)
+{
+    cl_int e = CL_INVALID_VALUE;
+    struct queue *q = m->state < WIRE_MAX_QUEUES ? queue_new(s, m->state, m->properties, &e) : NULL;
+    if (q) {
+        struct object *o = object_new(s, OBJECT_QUEUE);
+        o->u.queue = q;
+        objects_put(m->queue, o);
+    }
+    ANSWER(a, queue_create, .error = q ? CL_SUCCESS : e);
+}
+
+static void serve_queue_destroy(struct session *s, const struct wire_queue_destroy *m) { object_unref(objects_take(m->queue, OBJECT_QUEUE)); }
+
+/* ---- memory ---- */
+
+/* Buffers that the client has released are still counted while commands use them: wait for those, the program did nothing wrong. */
+static bool reserve(struct session *s, uint64_t bytes)
+{
+    uint64_t until = clock_now_ns() + ZOMBIE_WAIT_NS;
+    while (quota_reserve(s->client, bytes) < 0) {
+        if (atomic_load(&s->zombie_bytes) == 0 || clock_now_ns() > until)
+            return quota_reserve(s->client, bytes) == 0;
+        nanosleep(&(struct timespec){ 0, (long)NS_PER_MS / 5 }, NULL);
+    }
+    return true;
+}
+
+static cl_mem_flags access_flags(uint64_t flags) { return flags & (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY); }
+
+static cl_int buffer_open(struct session *s, struct object *o, uint64_t flags, uint64_t size)
+{
+    cl_int e;
+    o->u.mem.offset = WIRE_NO_OFFSET;
+    o->u.mem.size = size;
+    if (!reserve(s, size))
+        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    o->u.mem.reserved = size;
+    if (s->driver.unified)
+        o->u.mem.offset = arena_take(s->arena, size, MAX(s->driver.base_align, size >= 4096 ? 4096u : 128u));
+    /* Without a hole of this size in the arena the buffer is the driver's own, and its transfers are streamed. */
+    bool in_arena = o->u.mem.offset != WIRE_NO_OFFSET;
+    o->u.mem.native = clCreateBuffer(s->driver.context, access_flags(flags) | (in_arena ? CL_MEM_USE_HOST_PTR : 0), size,
+                                     in_arena ? (uint8_t *)s->header + WIRE_ARENA_OFFSET + o->u.mem.offset : NULL, &e);
+    return e;
+}
+
+static void serve_buffer_create(struct session *s, const struct answer *a, const struct wire_buffer_create *m)
+{
+    cl_int e = CL_INVALID_BUFFER_SIZE;
+    uint64_t offset = WIRE_NO_OFFSET;
+    if (m->size > 0 && m->size <= s->driver.max_alloc) {
+        struct object *o = object_new(s, OBJECT_MEM);
+        e = buffer_open(s, o, m->flags, m->size);
+        offset = o->u.mem.offset;
+        if (e == CL_SUCCESS)
+            objects_put(m->mem, o);
+        else
+            object_unref(o);
+    }
+    ANSWER(a, buffer_create, .error = e, .offset = offset);
+}
+
+static void serve_subbuffer_create(struct session *s, const struct answer *a, const struct wire_subbuffer_create *m)
+{
+    cl_int e = CL_INVALID_MEM_OBJECT;
+    struct object *parent = objects_get(m->parent, OBJECT_MEM);
+    if (parent && !parent->parent && m->size && m->origin <= parent->u.mem.size && m->size <= parent->u.mem.size - m->origin) {
+        cl_buffer_region r = { m->origin, m->size };
+        struct object *o = object_new(s, OBJECT_MEM);
+        o->u.mem.offset = WIRE_NO_OFFSET;
+        o->u.mem.size = m->size;
+        o->u.mem.native = clCreateSubBuffer(parent->u.mem.native, access_flags(m->flags), CL_BUFFER_CREATE_TYPE_REGION, &r, &e);
+        o->parent = steal(parent);
+        if (e == CL_SUCCESS)
+            objects_put(m->mem, o);
+        else
+            object_unref(o);
+    }
+    object_unref(parent);
+    ANSWER(a, subbuffer_create, .error = e);
+}
+
+static void serve_mem_destroy(struct session *s, const struct wire_mem_destroy *m)
+{
+    struct object *o = objects_take(m->mem, OBJECT_MEM);
+    if (!o)
+        return;
+    if (!o->parent) {
+        atomic_fetch_add(&s->zombie_bytes, o->u.mem.reserved);
+        atomic_store(&o->u.mem.released, true);
+    }
+    object_unref(o);
+}
+
+/* ---- programs ---- */
+
+static void serve_program_from_source(struct session *s, const struct wire_program_from_source *m)
+{
+    cl_int e;
+    const char *text = m->source.data ? m->source.data : "";
+    size_t n = m->source.size;
+    struct object *o = object_new(s, OBJECT_PROGRAM);
+    o->u.program.native = n ? clCreateProgramWithSource(s->driver.context, 1, &text, &n, &e) : clCreateProgramWithSource(s->driver.context, 1, &(const char *){ " " }, NULL, &e);
+    objects_put(m->program, o);
+}
+
+static void serve_program_from_binary(struct session *s, const struct answer *a, const struct wire_program_from_binary *m)
+{
+    cl_int e, status = CL_INVALID_BINARY;
+    size_t n = m->binary.size;
+    const unsigned char *data = m->binary.data;
+    struct object *o = object_new(s, OBJECT_PROGRAM);
+    o->u.program.native = clCreateProgramWithBinary(s->driver.context, 1, &s->driver.device, &n, &data, &status, &e);
+    objects_put(m->program, o);      /* also without a driver object: the client releases the handle either way */
+    ANSWER(a, program_from_binary, .error = e, .status = status);
+}
+
+/* The client's options, plus what it takes to know which arguments are buffers. */
+static char *build_options(const struct wire_blob *b)
+{
+    char *text = NULL;
+    if (b->size && memchr(b->data, '\0', b->size))
+        return NULL;
+    return asprintf(&text, "%.*s -cl-kernel-arg-info", (int)b->size, b->size ? (const char *)b->data : "") < 0 ? NULL : text;
+}
+
+static char *build_log(struct session *s, cl_program p)
+{
+    size_t n = 0;
+    if (clGetProgramBuildInfo(p, s->driver.device, CL_PROGRAM_BUILD_LOG, 0, NULL, &n) != CL_SUCCESS || n > LOG_MAX)
+        n = 0;
+    char *log = calloc(1, n + 1);
+    if (log && n)
+        clGetProgramBuildInfo(p, s->driver.device, CL_PROGRAM_BUILD_LOG, n, log, NULL);
+    return log;
+}
+
+static void serve_program_build(struct session *s, const struct answer *a, const struct wire_program_build *m)
+{
+    struct object *o = objects_get(m->program, OBJECT_PROGRAM);
+    _cleanup_free_ char *options = build_options(&m->options), *log = NULL;
+    struct wire_out kernels = { 0 };
+    cl_int e = !o || !o->u.program.native ? CL_INVALID_PROGRAM : !options ? CL_INVALID_BUILD_OPTIONS : CL_SUCCESS;
+    cl_build_status status = CL_BUILD_ERROR;
+    size_t global = 0;
+    if (!e) {
+        e = clBuildProgram(o->u.program.native, 1, &s->driver.device, options, NULL, NULL);
+        clGetProgramBuildInfo(o->u.program.native, s->driver.device, CL_PROGRAM_BUILD_STATUS, sizeof status, &status, NULL);
+        clGetProgramBuildInfo(o->u.program.native, s->driver.device, CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE, sizeof global, &global, NULL);
+        log = build_log(s, o->u.program.native);
+        o->u.program.built = e == CL_SUCCESS;
+    }
+    if (!e)
+        kernels_describe(s, o->u.program.native, &kernels);
+    ANSWER(a, program_build, .error = e, .status = status, .log = wire_blob_text(log ? log : ""), .global_bytes = global,
+           .kernels = { kernels.buf, (uint32_t)kernels.len });
+    wire_out_done(&kernels);
+    object_unref(o);
+}
+
+static void serve_program_binary(struct session *s, const struct answer *a, const struct wire_program_binary *m)
+{
+    struct object *o = objects_get(m->program, OBJECT_PROGRAM);
+    _cleanup_free_ unsigned char *data = NULL;
+    size_t n = 0;
+    cl_int e = o && o->u.program.native ? clGetProgramInfo(o->u.program.native, CL_PROGRAM_BINARY_SIZES, sizeof n, &n, NULL) : CL_INVALID_PROGRAM;
+    if (!e && n && n <= WIRE_FRAME_MAX / 2 && (data = malloc(n)))
+        e = clGetProgramInfo(o->u.program.native, CL_PROGRAM_BINARIES, sizeof data, &data, NULL);
+    else
+        n = 0;
+    ANSWER(a, program_binary, .error = e, .binary = { data, (uint32_t)n });
+    object_unref(o);
+}
+
+static void serve_program_destroy(struct session *s, const struct wire_program_destroy *m) { object_unref(objects_take(m->program, OBJECT_PROGRAM)); }
+
+/* ---- kernels ---- */
+
+static void serve_kernel_create(struct session *s, const struct wire_kernel_create *m)
+{
+    cl_int e;
+    cl_kernel k = NULL;
+    struct object *o = object_new(s, OBJECT_KERNEL);
+    pthread_mutex_init(&o->u.kernel.lock, NULL);
+    o->parent = objects_get(m->program, OBJECT_PROGRAM);
+    o->u.kernel.name = strndup(m->name.size ? m->name.data : "", m->name.size);
+    if (!o->parent || !o->u.kernel.name)
+        session_fail("a kernel of no program");
+    if (o->parent->u.program.built && (k = clCreateKernel(o->parent->u.program.native, o->u.kernel.name, &e))) {
+        clGetKernelInfo(k, CL_KERNEL_NUM_ARGS, sizeof o->u.kernel.nargs, &o->u.kernel.nargs, NULL);
+        clReleaseKernel(k);
+    }
+    if (!k)
+        session_fail("a kernel that the program does not have");
+    objects_put(m->kernel, o);
+}
+
+static void serve_kernel_destroy(struct session *s, const struct wire_kernel_destroy *m) { object_unref(objects_take(m->kernel, OBJECT_KERNEL)); }
+
+/* ---- dispatch ---- */
+
+void control_serve(struct session *s, struct wire_end *reply, uint16_t op, const uint8_t *payload, uint32_t bytes)
+{
+    struct wire_in in = { payload, bytes, 0, false };
+    struct answer a = { reply, op };
+    switch (op) {
+#define SYNC(name) case WIRE_OP_##name: { \
+        struct wire_##name m; \
+        wire_get_##name(&in, &m); \
+        if (!in.bad) \
+            serve_##name(s, &a, &m); \
+        break; }
+#define ASYNC(name) case WIRE_OP_##name: { \
+        struct wire_##name m; \
+        wire_get_##name(&in, &m); \
+        if (!in.bad) \
+            serve_##name(s, &m); \
+        break; }
+    WIRE_SYNC_MESSAGES(SYNC)
+    WIRE_ASYNC_MESSAGES(ASYNC)
+    default: session_fail("operation %u is not a control message", op);
+    }
+    if (in.bad)
+        session_fail("a %s message that makes no sense", wire_op_to_string(op));
+}

@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* One worker, several queues, one turn: the gate counts the queues that have work on the device and talks to the scheduler for all of them. */
+#pragma once
+
+#include "sched/sched.h"
+
+#include <stdbool.h>
+
+struct gate;
+struct gate *gate_new(struct sched_page *page, struct sched_client *client);
+/* Waits for a turn if there is none, then counts the caller in. */
+void gate_enter(struct gate *g);
+/* Without waiting: false when that would have to. */
+bool gate_try_enter(struct gate *g);
+/* The caller has no work on the device any more. */
+void gate_leave(struct gate *g);
+/* Others wait and the quantum is used up: submit nothing more, drain, leave. */
+bool gate_must_yield(struct gate *g);
+/* The quantum in force at the last turn. */
+uint64_t gate_quantum_ns(const struct gate *g);

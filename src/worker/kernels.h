@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Kernels in the worker: one driver object per kernel and queue, so that queues need no lock between setting arguments and launching. */
+#pragma once
+
+#include "worker/objects.h"
+#include "worker/queue.h"
+
+struct kernel_copy;
+
+/* Appends what a client must know of every kernel of a built program (names, arguments, work-group figures). */
+void kernels_describe(struct session *s, cl_program program, struct wire_out *out);
+/* References the memory objects among a launch's arguments. False: the arguments make no sense. */
+bool kernel_decode_arguments(struct command *c, uint32_t nargs_max);
+/* Sets arguments that differ from the last launch on this queue and launches. */
+cl_int kernel_launch(struct queue *q, struct command *c);
+uint64_t kernel_cost_ns(struct command *c, uint64_t unknown_ns);
+void kernel_measured(struct command *c, uint64_t ns);
+void kernel_free(struct object *o);

@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* The client's handles: a table of typed, counted objects. A command holds a reference to all that it uses until it is done. */
+#pragma once
+
+#include "worker/session.h"
+
+enum object_kind { OBJECT_QUEUE = 1, OBJECT_MEM, OBJECT_PROGRAM, OBJECT_KERNEL };
+
+struct queue;
+
+struct object {
+    enum object_kind kind;
+    _Atomic uint32_t refs;
+    uint64_t serial;               /* unique in this worker: a handle may be used again, this is not */
+    struct session *session;
+    struct object *parent;         /* buffer of a sub-buffer, program of a kernel; referenced */
+    union {
+        struct queue *queue;
+        struct {
+            cl_mem native;
+            uint64_t size, offset;     /* place in the arena, or WIRE_NO_OFFSET */
+            uint64_t reserved;         /* of the quota */
+            _Atomic bool released;     /* by the client */
+        } mem;
+        struct {
+            cl_program native;
+            bool built;
+        } program;
+        struct {
+            char *name;
+            cl_uint nargs;
+            pthread_mutex_t lock;
+            struct kernel_copy *copies;    /* one per queue: arguments are a driver object's state */
+            double ns_per_item;            /* measured, 0 unknown; under lock */
+            uint32_t launches;
+        } kernel;
+    } u;
+};
+
+struct object *object_new(struct session *s, enum object_kind kind);
+struct object *object_ref(struct object *o);
+void object_unref(struct object *o);          /* NULL is fine */
+
+/* Gives the handle to the object (the table takes over the caller's reference). A handle in use, or 0, ends the worker. */
+void objects_put(uint32_t id, struct object *o);
+/* A reference to the object behind a handle of this kind, or NULL. */
+struct object *objects_get(uint32_t id, enum object_kind kind);
+/* Takes the handle away; the table's reference is the caller's now. NULL when it names nothing of this kind. */
+struct object *objects_take(uint32_t id, enum object_kind kind);

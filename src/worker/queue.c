@@ -1,0 +1,316 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Running the client's command queues: see queue.h. */
+#include "worker/queue.h"
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "worker/gate.h"
+#include "worker/intake.h"
+
+#define FLYING_MAX 512       /* commands in the driver at once: bounds its memory and the time to drain */
+#define PENDING_MAX 65536    /* commands waiting; beyond it the ring fills up and the client waits */
+
+struct queue *queue_new(struct session *s, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error)
+{
+    struct queue *q = calloc(1, sizeof *q);
+    if (!q)
+        session_fail("out of memory");
+    cl_queue_properties list[] = { CL_QUEUE_PROPERTIES, CL_QUEUE_PROFILING_ENABLE, 0 };
+    /* In-order also where the client asked for out-of-order: a valid order, and completion numbers stay in sequence. Profiling feeds the estimates. */
+    q->native = clCreateCommandQueueWithProperties(s->driver.context, s->driver.device, list, ret_error);
+    if (!q->native) {
+        free(q);
+        return NULL;
+    }
+    pthread_mutex_init(&q->lock, NULL);
+    q->session = s;
+    q->state = wire_queue_state(s->header, state);
+    q->profiling = properties & CL_QUEUE_PROFILING_ENABLE;
+    q->pending_end = &q->pending;
+    q->flying_end = &q->flying;
+    atomic_store(&q->state->completed, 0);
+    atomic_store(&q->state->error, 0);
+    return q;
+}
+
+void queue_free(struct queue *q)
+{
+    clReleaseCommandQueue(q->native);
+    pthread_mutex_destroy(&q->lock);
+    free(q);
+}
+
+/* ---- wait lists ---- */
+
+static struct wire_event_ref wait_ref(const struct command *c, uint32_t i)
+{
+    struct wire_event_ref r;
+    memcpy(&r, c->waits + i * sizeof r, sizeof r);
+    return r;
+}
+
+/* CL_COMPLETE, an error of an event in the list, or 1 while one is unfinished (its index in *ret_i). A slot that was given to
+ * another event since then belonged to a finished one. */
+static cl_int waits_state(struct session *s, const struct command *c, uint32_t *ret_i)
+{
+    cl_int result = CL_COMPLETE;
+    for (uint32_t i = 0; i < c->nwaits; i++) {
+        struct wire_event_ref r = wait_ref(c, i);
+        uint64_t state = atomic_load_explicit(&wire_event(s->header, r.slot)->state, memory_order_acquire);
+        if (wire_event_generation(state) != r.generation)
+            continue;
+        if (wire_event_status(state) > CL_COMPLETE) {
+            *ret_i = i;
+            return 1;
+        }
+        if (wire_event_status(state) < 0)
+            result = CL_EXEC_STATUS_ERROR_FOR_EVENTS_IN_WAIT_LIST;
+    }
+    return result;
+}
+
+static void wait_for_event(struct session *s, struct wire_event_ref r)
+{
+    struct wire_event *e = wire_event(s->header, r.slot);
+    uint64_t state = atomic_load(&e->state);
+    atomic_store(&e->waiters, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load(&e->state) == state && wire_event_generation(state) == r.generation && wire_event_status(state) > CL_COMPLETE)
+        wire_futex_wait((_Atomic uint32_t *)&e->state, (uint32_t)state, NS_PER_S);
+}
+
+/* ---- publishing ---- */
+
+static void event_set(struct session *s, const struct command *c, cl_int status)
+{
+    if (c->event.slot == WIRE_NO_EVENT)
+        return;
+    struct wire_event *e = wire_event(s->header, c->event.slot);
+    atomic_store_explicit(&e->state, wire_event_state(c->event.generation, status), memory_order_release);
+    atomic_thread_fence(memory_order_seq_cst);
+    if (atomic_load_explicit(&e->waiters, memory_order_relaxed) && atomic_exchange(&e->waiters, 0))
+        wire_futex_wake((_Atomic uint32_t *)&e->state, INT32_MAX);
+    wire_ring_bell(&s->header->completion_bell, &s->header->completion_wait);
+}
+
+static uint64_t device_now(const struct session *s) { return clock_now_ns() + (uint64_t)s->header->device_clock_minus_monotonic_ns; }
+
+static void event_times(struct queue *q, const struct command *c)
+{
+    static const cl_profiling_info names[4] = { CL_PROFILING_COMMAND_QUEUED, CL_PROFILING_COMMAND_SUBMIT, CL_PROFILING_COMMAND_START, CL_PROFILING_COMMAND_END };
+    if (c->event.slot == WIRE_NO_EVENT || !q->profiling)
+        return;
+    uint64_t *times = wire_event(q->session->header, c->event.slot)->time_ns;
+    for (int i = 0; i < 4; i++) {
+        cl_ulong t = 0;
+        if (!c->native || clGetEventProfilingInfo(c->native, names[i], sizeof t, &t, NULL) != CL_SUCCESS)
+            t = device_now(q->session);
+        times[i] = t;
+    }
+}
+
+/* ---- handing over ---- */
+
+static bool window_open(const struct queue *q, const struct command *c, uint64_t quantum_ns)
+{
+    return q->nflying == 0 || (q->nflying < FLYING_MAX && q->flying_ns + c->cost_ns <= quantum_ns);
+}
+
+/* Under the lock: gives to the driver what may go now. */
+static void submit_ready(struct queue *q)
+{
+    struct session *s = q->session;
+    uint64_t quantum_ns = gate_quantum_ns(s->gate);
+    uint32_t ignored;
+    for (struct command *c; (c = q->pending);) {
+        cl_int waits = waits_state(s, c, &ignored);
+        if (waits > CL_COMPLETE)
+            break;
+        bool device = command_needs_device(c) && waits == CL_COMPLETE;
+        if (device && !q->inside)
+            break;
+        c->cost_ns = device ? command_cost_ns(s, c) : 0;
+        if (device && (!window_open(q, c, quantum_ns) || (q->nflying && gate_must_yield(s->gate))))
+            break;
+        if (!(q->pending = c->next))
+            q->pending_end = &q->pending;
+        q->npending--;
+        c->next = NULL;
+        c->status = waits;
+        if (device) {
+            event_set(s, c, CL_SUBMITTED);
+            command_submit(q, c);
+            event_set(s, c, CL_RUNNING);
+        }
+        *q->flying_end = c;
+        q->flying_end = &c->next;
+        q->nflying++;
+        q->flying_ns += c->cost_ns;
+        atomic_fetch_add(&s->in_flight, 1);
+    }
+    if (q->nflying)
+        clFlush(q->native);
+}
+
+bool queue_append(struct queue *q, struct command *c)
+{
+    pthread_mutex_lock(&q->lock);
+    *q->pending_end = c;
+    q->pending_end = &c->next;
+    q->npending++;
+    bool start = !q->running;
+    if (start)
+        q->running = true;
+    else if (q->inside && q->nflying)
+        submit_ready(q);             /* keeps the device busy while the runner sleeps */
+    pthread_mutex_unlock(&q->lock);
+    return start;
+}
+
+bool queue_full(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    bool full = q->npending >= PENDING_MAX;
+    pthread_mutex_unlock(&q->lock);
+    return full;
+}
+
+/* ---- retiring ---- */
+
+/* Under the lock: how many commands to retire next, and the driver's event to wait for (referenced; NULL when all of them are done). A command
+ * whose event somebody may be waiting for is retired by itself; others half the window at a time, so that the device never runs dry. */
+static uint32_t choose(struct queue *q, cl_event *ret_event)
+{
+    uint32_t n = 0, most = q->pending ? (q->nflying + 1) / 2 : q->nflying;
+    cl_event last = NULL;
+    for (struct command *c = q->flying; c && n < most; c = c->next) {
+        if (c->native)
+            last = c->native;
+        n++;
+        if (c->event.slot != WIRE_NO_EVENT)
+            break;
+    }
+    if (last)
+        clRetainEvent(last);
+    *ret_event = last;
+    return n;
+}
+
+static cl_int native_status(const struct command *c)
+{
+    cl_int status = CL_COMPLETE;
+    if (c->status != CL_SUCCESS || !c->native)
+        return c->status;
+    if (c->event.slot != WIRE_NO_EVENT)
+        clGetEventInfo(c->native, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
+    return status > CL_COMPLETE ? CL_COMPLETE : status;
+}
+
+static void publish(struct queue *q, struct command *c)
+{
+    cl_int status = native_status(c), none = 0;
+    if (status < 0)
+        atomic_compare_exchange_strong(&q->state->error, &none, status);
+    event_times(q, c);
+    if (c->sampled)
+        command_measured(c);
+    /* The number first: who sees the event complete and asks for the queue's state must find both. */
+    atomic_store_explicit(&q->state->completed, c->sequence, memory_order_release);
+    event_set(q->session, c, status);
+}
+
+static void retire(struct queue *q, uint32_t n)
+{
+    struct command *done = NULL, **end = &done;
+    pthread_mutex_lock(&q->lock);
+    for (; n; n--) {
+        struct command *c = q->flying;
+        if (!(q->flying = c->next))
+            q->flying_end = &q->flying;
+        q->nflying--;
+        q->flying_ns -= c->cost_ns;
+        publish(q, c);
+        c->next = NULL;
+        *end = c;
+        end = &c->next;
+        atomic_fetch_sub(&q->session->in_flight, 1);
+    }
+    pthread_mutex_unlock(&q->lock);
+    wire_ring_bell(&q->state->bell, &q->state->waiters);
+    sched_progress(q->session->client);
+    while (done) {
+        struct command *next = done->next;
+        command_free(done);
+        done = next;
+    }
+}
+
+/* ---- running ---- */
+
+enum next { NEXT_AGAIN, NEXT_RETIRE, NEXT_STOP };
+
+/* Nothing is in the driver. Waits for whatever the head of the queue needs, or stops when there is none. Called with the lock held, returns without. */
+static enum next wait_for_head(struct queue *q)
+{
+    struct session *s = q->session;
+    uint32_t i = 0;
+    struct command *c = q->pending;
+    bool unfinished = c && waits_state(s, c, &i) > CL_COMPLETE;
+    bool leave = q->inside && (!c || unfinished || gate_must_yield(s->gate));
+    if (leave)
+        q->inside = false;
+    if (!c && !leave) {
+        q->running = false;
+        pthread_mutex_unlock(&q->lock);
+        return NEXT_STOP;
+    }
+    struct wire_event_ref ref = unfinished ? wait_ref(c, i) : (struct wire_event_ref){ 0 };
+    bool enter = c && !unfinished && !q->inside && command_needs_device(c);
+    pthread_mutex_unlock(&q->lock);
+    if (leave)
+        gate_leave(s->gate);
+    if (unfinished) {
+        intake_pause(s->intake);
+        wait_for_event(s, ref);
+        intake_resume(s->intake);
+    } else if (enter) {
+        if (!gate_try_enter(s->gate)) {
+            intake_pause(s->intake);
+            gate_enter(s->gate);
+            intake_resume(s->intake);
+        }
+        pthread_mutex_lock(&q->lock);
+        q->inside = true;
+        pthread_mutex_unlock(&q->lock);
+    }
+    return NEXT_AGAIN;
+}
+
+void queue_run(struct object *object)
+{
+    struct queue *q = object->u.queue;
+    struct session *s = q->session;
+    for (;;) {
+        cl_event event = NULL;
+        pthread_mutex_lock(&q->lock);
+        submit_ready(q);
+        if (!q->nflying) {
+            if (wait_for_head(q) == NEXT_STOP)
+                return;
+            continue;
+        }
+        uint32_t n = choose(q, &event);
+        pthread_mutex_unlock(&q->lock);
+        if (event && intake_take_own(s->intake, object)) {
+            clReleaseEvent(event);
+            continue;
+        }
+        if (event) {
+            intake_pause(s->intake);
+            clWaitForEvents(1, &event);
+            intake_resume(s->intake);
+            clReleaseEvent(event);
+        }
+        retire(q, n);
+    }
+}

@@ -1,0 +1,63 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Command queues of the client. Commands wait in order until their wait list is done and the worker has a turn, are given to the driver (no
+ * more than about a quantum at a time), and are retired in order: completion is published to the queue state and the event slot.
+ * One thread at a time runs a queue; others may append to it and hand commands to the driver while the runner sleeps for the device. */
+#pragma once
+
+#include "worker/objects.h"
+#include "worker/session.h"
+
+struct command {
+    struct command *next;
+    uint32_t op;
+    uint64_t sequence;
+    struct wire_event_ref event;
+    uint32_t nwaits;
+    const uint8_t *waits;              /* nwaits packed struct wire_event_ref inside the frame */
+    uint32_t nobjects;
+    struct object **objects;           /* referenced; which is which depends on op */
+    struct object *few[4];
+    union {
+        struct wire_ndrange ndrange;
+        struct wire_write_inline write_inline;
+        struct wire_stream_write stream;      /* both directions: same fields */
+        struct wire_copy copy;
+        struct wire_copy_rect copy_rect;
+        struct wire_fill fill;
+    } u;
+    cl_event native;                   /* once given to the driver */
+    cl_int status;                     /* CL_SUCCESS, or why it failed */
+    uint64_t cost_ns;                  /* estimate, what it counts in the window */
+    bool sampled;                      /* measure this one */
+    uint8_t frame[];                   /* the payload as received */
+};
+
+struct queue {
+    pthread_mutex_t lock;
+    struct session *session;
+    cl_command_queue native;
+    struct wire_queue_state *state;
+    bool profiling, running, inside, closed;
+    struct command *pending, **pending_end, *flying, **flying_end;
+    uint32_t npending, nflying;
+    uint64_t flying_ns;                /* estimates of what the driver has */
+};
+
+struct queue *queue_new(struct session *s, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error);
+void queue_free(struct queue *q);
+/* Appends a command; true when the caller must now call queue_run. */
+bool queue_append(struct queue *q, struct command *c);
+/* As many commands wait as may: read no more until some are done. */
+bool queue_full(struct queue *q);
+/* Runs the queue until nothing is left. */
+void queue_run(struct object *queue);
+
+/* commands.c: decodes and references (false: protocol error), hands to the driver, frees. */
+bool command_decode(struct session *s, struct command *c, uint32_t bytes);
+/* Gives the command to the driver; sets native (may stay NULL: nothing to wait for) and status. */
+void command_submit(struct queue *q, struct command *c);
+bool command_needs_device(const struct command *c);
+uint64_t command_cost_ns(const struct session *s, struct command *c);
+/* After completion: measured times for estimates. */
+void command_measured(struct command *c);
+void command_free(struct command *c);

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* worker: serves one client with the real OpenCL driver (tranche-worker).
+ *
+ * Started by tranched with the client's connection; ends when that closes. Every byte of the shared region may be hostile: frames are copied out
+ * once, decoded with bounds, handles are looked up by kind and referenced. A protocol error ends the worker, and with it only this client.
+ * Never: a driver call with a size or handle that was not checked here; device work outside a turn of the sched page; memory beyond the quota. */
+#pragma once
+
+#include "sched/sched.h"
+#include "wire/messages.h"
+#include "wire/ring.h"
+
+#include <CL/cl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+struct options {
+    int client_fd, page_fd;
+    const char *share, *platform, *label, *cache, *cores;
+    unsigned device;
+    uint64_t memory_bytes, watchdog_ns, spin_ns;
+    bool staged;
+};
+
+struct driver {
+    cl_platform_id platform;
+    cl_device_id device;
+    cl_context context;
+    bool unified;              /* kernels see host memory in place */
+    cl_ulong max_alloc;
+    cl_uint base_align;        /* bytes */
+};
+
+struct arena;
+struct intake;
+struct gate;
+
+struct session {
+    struct options options;
+    struct driver driver;
+    struct wire_header *header;
+    int region_fd;
+    uint64_t region_bytes;
+    struct arena *arena;
+    struct intake *intake;
+    struct gate *gate;
+    struct sched_page *page;
+    struct sched_client *client;
+    _Atomic uint64_t zombie_bytes;      /* of buffers that the client has released while commands still use them */
+    _Atomic uint32_t in_flight;         /* commands given to the driver and not seen finished */
+};
+
+/* Ends the worker: the client broke the protocol, or the driver cannot go on. */
+_Noreturn void session_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
+int driver_open(struct driver *d, const struct options *o, struct error *err);
+/* Everything that the client may ask about platform and device, for the facts message. */
+void facts_collect(const struct session *s, struct wire_out *out);
+/* Keeps what the worker needs and gives up the rest; the list of rights kept stands in sandbox.c. */
+int sandbox_enter(const struct options *o, struct error *err);
