@@ -377,6 +377,18 @@ static int measure_drift(struct session *s, struct error *err)
     return tenant_stop ? error_set(err, -EINTR, "interrupted; the temporary shares are removed") : 0;
 }
 
+/* A GPU on which nothing can be shared is told at once, by its first reason, instead of by an empty table. */
+static int check_any_possible(const struct session *s, struct error *err)
+{
+    json_t *models = json_object_get(s->gpu, "models");
+    for (int i = 0; i < COMPARE_ROWS; i++)
+        if (api_bool(json_object_get(models, rows_empty[i].model), "possible"))
+            return 0;
+    error_set(err, -EOPNOTSUPP, "no model is possible on %s: %s", s->result->gpu, api_text(json_object_get(models, "vgpu"), "reason"));
+    error_hint(err, "see: tranche gpus");
+    return -EOPNOTSUPP;
+}
+
 static int measure_all(struct session *s, struct error *err)
 {
     uint64_t start = clock_now_ns();
@@ -534,6 +546,8 @@ int verb_compare(int argc, char **argv, struct cli *cli, struct error *err)
     struct compare c;
     _cleanup_(report_close) struct report_file html = { 0 };
     int r = session_init(&s, cli, argc > 1 ? argv[1] : NULL, &c, err);
+    if (r == 0)
+        r = check_any_possible(&s, err);
     if (r == 0 && cli_option_value(cli, "html"))
         r = report_open(&html, cli_option_value(cli, "html"), err);   /* before the work, so that a wrong path costs nothing */
     if (r == 0) {
