@@ -214,9 +214,9 @@ static void publish(struct queue *q, struct command *c)
     event_times(q, c);
     if (c->sampled)
         command_measured(c);
-    /* The number first: who sees the event complete and asks for the queue's state must find both. */
-    atomic_store_explicit(&q->state->completed, c->sequence, memory_order_release);
+    /* The event first: who has waited for the queue finds its events complete. */
     event_set(q->session, c, status);
+    atomic_store_explicit(&q->state->completed, c->sequence, memory_order_release);
 }
 
 static void retire(struct queue *q, uint32_t n)

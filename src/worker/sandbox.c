@@ -20,6 +20,7 @@
 #define WRITE_RIGHTS (LANDLOCK_ACCESS_FS_WRITE_FILE | LANDLOCK_ACCESS_FS_REMOVE_DIR | LANDLOCK_ACCESS_FS_REMOVE_FILE | LANDLOCK_ACCESS_FS_MAKE_CHAR | \
     LANDLOCK_ACCESS_FS_MAKE_DIR | LANDLOCK_ACCESS_FS_MAKE_REG | LANDLOCK_ACCESS_FS_MAKE_SOCK | LANDLOCK_ACCESS_FS_MAKE_FIFO | LANDLOCK_ACCESS_FS_MAKE_BLOCK | \
     LANDLOCK_ACCESS_FS_MAKE_SYM)
+#define RENAME_RIGHTS LANDLOCK_ACCESS_FS_REFER          /* second version of Landlock: renaming between directories */
 
 static int allow(int ruleset, const char *path, uint64_t rights)
 {
@@ -32,17 +33,19 @@ static int allow(int ruleset, const char *path, uint64_t rights)
 
 static int landlock(const struct options *o)
 {
-    struct landlock_ruleset_attr attr = { .handled_access_fs = READ_RIGHTS | WRITE_RIGHTS };
+    long version = syscall(SYS_landlock_create_ruleset, NULL, 0, LANDLOCK_CREATE_RULESET_VERSION);
+    uint64_t rename = version >= 2 ? RENAME_RIGHTS : 0;
+    struct landlock_ruleset_attr attr = { .handled_access_fs = READ_RIGHTS | WRITE_RIGHTS | rename };
     _cleanup_close_ int ruleset = (int)syscall(SYS_landlock_create_ruleset, &attr, sizeof attr, 0);
     if (ruleset < 0)
         return errno == ENOSYS || errno == EOPNOTSUPP ? 0 : -errno;      /* a kernel without Landlock: the other limits remain */
     int r = allow(ruleset, "/", READ_RIGHTS);
     if (r == 0)
-        r = allow(ruleset, "/tmp", READ_RIGHTS | WRITE_RIGHTS);
+        r = allow(ruleset, "/tmp", READ_RIGHTS | WRITE_RIGHTS | rename);
     if (r == 0)
         r = allow(ruleset, "/dev", READ_RIGHTS | LANDLOCK_ACCESS_FS_WRITE_FILE);
     if (r == 0 && o->cache)
-        r = allow(ruleset, o->cache, READ_RIGHTS | WRITE_RIGHTS);
+        r = allow(ruleset, o->cache, READ_RIGHTS | WRITE_RIGHTS | rename);
     if (r == 0 && syscall(SYS_landlock_restrict_self, ruleset, 0) < 0)
         r = -errno;
     return r;
