@@ -30,11 +30,11 @@ static const struct cli_option *option_find(const struct cli_option *options, co
     return NULL;
 }
 
-static int usage_error(struct error *err, const struct cli_verb *verb)
+/* The next step after a usage error, where none is known that is nearer. */
+static void add_usage_hint(struct error *err, const struct cli_verb *verb)
 {
     if (!err->hint[0])
         error_hint(err, verb ? "see: tranche help %s" : "see: tranche help", verb ? verb->name : "");
-    return -EINVAL;
 }
 
 const struct cli_verb *cli_verb_get(const char *typed, struct error *err)
@@ -50,7 +50,6 @@ const struct cli_verb *cli_verb_get(const char *typed, struct error *err)
     error_set(err, -EINVAL, "'%.80s' is not a verb of tranche", typed);
     if (best)
         error_hint(err, "did you mean: tranche %s?", best);
-    usage_error(err, NULL);
     return NULL;
 }
 
@@ -77,7 +76,7 @@ static int unknown_option(const struct cli_verb *verb, const char *typed, size_t
         error_hint(err, "did you mean --%s?", best);
     else if (verb && verb->max_args < 0)
         error_hint(err, "options of the command come after --: see tranche help %s", verb->name);
-    return usage_error(err, verb);
+    return -EINVAL;
 }
 
 /* What a common option says is kept at once; values of the verb's own options wait for the verb. */
@@ -264,12 +263,9 @@ int cli_main(int argc, char **argv)
     int count = 0;
     log_init("tranche", LOG_LEVEL_WARNING);
     int r = parse(&cli, argc, argv, &count, &err);
-    if (r < 0) {
-        usage_error(&err, cli.verb);
-    } else if (count == 0 && !cli.help) {
+    if (r == 0 && count == 0 && !cli.help) {
         r = error_set(&err, -EINVAL, "no verb is given");
-        usage_error(&err, NULL);
-    } else {
+    } else if (r == 0) {
         argv[count] = NULL;
         r = run_verb(&cli, count, argv, &err);
         int flushed = print_flush(r < 0 ? NULL : &err);
@@ -277,6 +273,8 @@ int cli_main(int argc, char **argv)
     }
     print_progress_clear();
     api_free(cli.api);
+    if (error_exit_code(r) == EXIT_USAGE)
+        add_usage_hint(&err, cli.verb);
     int status = r < 0 && cli.exit_status == 0 ? error_exit_code(r) : cli.exit_status;
     if (r < 0)
         print_error(&cli, &err, status);

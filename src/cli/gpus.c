@@ -6,14 +6,22 @@
 
 #include <string.h>
 
+#define MANY 10
+
 static const char *const models[] = { "passthrough", "vgpu", "mig" };
 
+/* A long list is cut in its middle: names of profiles count up. */
 static void print_words(json_t *array)
 {
-    size_t i;
+    size_t i, n = json_array_size(array);
     json_t *word;
-    json_array_foreach(array, i, word)
-        print_text(stdout, "%s%s", i ? ", " : "", json_string_value(word) ? json_string_value(word) : "?");
+    json_array_foreach(array, i, word) {
+        bool cut = n > MANY && i >= 3 && i + 1 < n;
+        if (!cut)
+            print_text(stdout, "%s%s", i ? ", " : "", json_is_string(word) ? json_string_value(word) : "?");
+        else if (i == 3)
+            fputs(" …", stdout);
+    }
 }
 
 static void print_field(const char *label, const char *text)
@@ -51,7 +59,7 @@ static void print_opencl(json_t *gpu)
     if (!json_is_object(opencl))
         return;
     printf("  %-13s", "OpenCL");
-    print_text(stdout, "%s, %s", api_text(opencl, "platform"), api_text(opencl, "version"));
+    print_text(stdout, "%s, %s", api_text(opencl, "platform"), api_text(opencl, "platform_version"));
     putchar('\n');
 }
 
@@ -82,7 +90,7 @@ static void print_model(json_t *gpu, const char *model)
     if (*reason)
         print_text(stdout, "  %s", reason);
     putchar('\n');
-    if (possible && json_array_size(profiles)) {
+    if (possible && json_array_size(profiles) && strcmp(model, "passthrough") != 0) {
         printf("  %-13s     profiles ", "");
         print_words(profiles);
         putchar('\n');

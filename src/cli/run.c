@@ -44,7 +44,8 @@ static int check_state(json_t *share, struct error *err)
     const char *state = api_text(share, "state"), *name = api_text(share, "name");
     if (strcmp(state, "ready") == 0 || strcmp(state, "in use") == 0)
         return 0;
-    error_set(err, -EIO, "share %s cannot be used: its state is %s", name, *state ? state : "unknown");
+    const char *problem = api_text(share, "problem");
+    error_set(err, -EIO, "share %s cannot be used: its state is %s%s%s", name, *state ? state : "unknown", *problem ? ": " : "", problem);
     error_hint(err, "tranche events --share %s says why; tranche rm %s removes it", name, name);
     return -EIO;
 }

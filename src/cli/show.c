@@ -76,6 +76,7 @@ static void print_share(json_t *share)
     label("state");
     print_styled(share_state_style(share), "%s", api_text(share, "state"));
     putchar('\n');
+    print_line("problem", api_text(share, "problem"));
     print_memory(share);
     print_rules(share);
     print_cores(share);

@@ -28,6 +28,8 @@ static void print_status(json_t *status)
     putchar('\n');
     print_text(stdout, "  state dir  %s", api_text(status, "state_dir"));
     putchar('\n');
+    print_text(stdout, "  store      %s", api_text(status, "store"));
+    putchar('\n');
     printf("  shares     %llu\n", (unsigned long long)api_u64(status, "shares"));
     printf("  clients    %llu\n", (unsigned long long)api_u64(status, "clients"));
 }
