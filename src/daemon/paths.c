@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* Directories, lock and programs of tranched: see paths.h. */
+#include "daemon/paths.h"
+
+#include "base/cleanup.h"
+#include "base/io.h"
+#include "base/text.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <limits.h>
+#include <string.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+
+static const char *environment(const char *name)
+{
+    const char *value = getenv(name);
+    return value && *value ? value : NULL;
+}
+
+static int make_absolute(const char *path, char *ret, size_t size, struct error *err)
+{
+    char cwd[PATH_MAX];
+    int r = path[0] == '/' ? text_format(ret, size, "%s", path) :
+            getcwd(cwd, sizeof cwd) ? text_format(ret, size, "%s/%s", cwd, path) : -errno;
+    return r < 0 ? error_set(err, r, "directory %.100s: %s", path, strerror(-r)) : 0;
+}
+
+int paths_run_dir(const char *given, char *ret, size_t size, struct error *err)
+{
+    char path[PATH_MAX];
+    const char *dir = given ? given : environment("TRANCHE_RUN_DIR"), *xdg = environment("XDG_RUNTIME_DIR");
+    if (dir)
+        return make_absolute(dir, ret, size, err);
+    if (geteuid() == 0)
+        snprintf(path, sizeof path, "/run/tranche");
+    else if (xdg && xdg[0] == '/')
+        snprintf(path, sizeof path, "%s/tranche", xdg);
+    else
+        snprintf(path, sizeof path, "/tmp/tranche-%u", (unsigned)geteuid());
+    return make_absolute(path, ret, size, err);
+}
+
+int paths_state_dir(const char *given, char *ret, size_t size, struct error *err)
+{
+    char path[PATH_MAX];
+    const char *dir = given ? given : environment("TRANCHE_STATE_DIR"), *xdg = environment("XDG_STATE_HOME"), *home = environment("HOME");
+    if (dir)
+        return make_absolute(dir, ret, size, err);
+    if (geteuid() == 0)
+        snprintf(path, sizeof path, "/var/lib/tranche");
+    else if (xdg && xdg[0] == '/')
+        snprintf(path, sizeof path, "%s/tranche", xdg);
+    else if (home)
+        snprintf(path, sizeof path, "%s/.local/state/tranche", home);
+    else {
+        error_set(err, -EINVAL, "no state directory: neither XDG_STATE_HOME nor HOME is set");
+        error_hint(err, "give --state-dir");
+        return -EINVAL;
+    }
+    return make_absolute(path, ret, size, err);
+}
+
+int paths_make_private_dir(const char *path, struct error *err)
+{
+    struct stat st;
+    int r = io_make_dirs(path, err);
+    if (r < 0)
+        return r;
+    if (lstat(path, &st) < 0)
+        return error_set(err, -errno, "look at %s: %s", path, strerror(errno));
+    if (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022)) {
+        error_set(err, -EPERM, "%s is not a directory of this user alone", path);
+        error_hint(err, "remove it, make it yours with chmod go-w, or give another one with --run-dir or --state-dir");
+        return -EPERM;
+    }
+    return 0;
+}
+
+int paths_lock_dir(const char *dir, int *ret_fd, struct error *err)
+{
+    char path[PATH_MAX], holder[32] = "";
+    if (text_format(path, sizeof path, "%s/tranched.lock", dir) < 0)
+        return error_set(err, -ENAMETOOLONG, "path too long: %.100s…", dir);
+    _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
+    if (fd < 0)
+        return error_set(err, -errno, "open %s: %s", path, strerror(errno));
+    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+        ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
+        holder[MAX(n, 0)] = '\0';
+        holder[strcspn(holder, "\n")] = '\0';
+        error_set(err, -EBUSY, "%s is in use by another tranched%s%s", dir, *holder ? ", process " : "", holder);
+        error_hint(err, "stop that one first, or give this one directories of its own with --run-dir and --state-dir");
+        return -EBUSY;
+    }
+    int n = snprintf(holder, sizeof holder, "%d\n", (int)getpid());
+    if (ftruncate(fd, 0) < 0 || pwrite(fd, holder, (size_t)n, 0) != n)
+        return error_set(err, -EIO, "write %s: %s", path, strerror(errno));
+    *ret_fd = steal_fd(fd);
+    return 0;
+}
+
+static int find_beside(const char *name, const char *installed, char *ret, size_t size)
+{
+    char self[PATH_MAX];
+    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
+    self[MAX(n, 0)] = '\0';
+    char *slash = strrchr(self, '/');
+    if (slash) {
+        *slash = '\0';
+        if (text_format(ret, size, "%s/%s", self, name) == 0 && access(ret, F_OK) == 0)
+            return 0;
+    }
+    int r = text_format(ret, size, "%s/%s", installed, name);
+    return r < 0 ? r : access(ret, F_OK) < 0 ? -errno : 0;
+}
+
+int paths_worker(char *ret, size_t size, struct error *err)
+{
+    const char *given = environment("TRANCHE_WORKER");
+    if (given)
+        return make_absolute(given, ret, size, err);
+    int r = find_beside("tranche-worker", TRANCHE_LIBEXECDIR, ret, size);
+    if (r < 0) {
+        error_set(err, r, "tranche-worker is neither beside tranched nor in %s", TRANCHE_LIBEXECDIR);
+        error_hint(err, "build or install it, or set TRANCHE_WORKER to its path");
+    }
+    return r;
+}
+
+int paths_icd(char *ret, size_t size, struct error *err)
+{
+    int r = find_beside("libtranche-opencl.so", TRANCHE_LIBDIR, ret, size);
+    if (r < 0)
+        error_set(err, r, "libtranche-opencl.so is neither beside tranched nor in %s", TRANCHE_LIBDIR);
+    return r;
+}
+
+static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+    remove(path);
+    return 0;
+}
+
+void paths_remove_tree(const char *path)
+{
+    nftw(path, remove_entry, 16, FTW_DEPTH | FTW_PHYS | FTW_MOUNT);
+}

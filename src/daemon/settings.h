@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* What tranched was told on its command line. */
+#pragma once
+
+#include "base/error.h"
+
+#include <limits.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SETTINGS_MAX_CLIENTS 512    /* slots of one sched page */
+
+struct settings {
+    char run_dir[PATH_MAX], state_dir[PATH_MAX];
+    uint64_t watchdog_ns;     /* default for shares: a kernel that runs longer is ended */
+    uint64_t quantum_ns;      /* default for the first share of a GPU */
+    unsigned max_clients;     /* programs connected to one share at the same time */
+    bool staged;              /* workers take the path of devices with memory of their own, for tests */
+    bool stand_in;            /* offer the CPU also beside a real GPU */
+    int ready_fd;             /* gets a newline when serving; -1 none */
+};
+
+enum settings_action { SETTINGS_RUN, SETTINGS_HELP, SETTINGS_VERSION };
+/* -EINVAL with the option's name for anything that is not understood. */
+int settings_parse(int argc, char **argv, struct settings *ret, enum settings_action *ret_action, struct error *err);
+void settings_print_help(void);
