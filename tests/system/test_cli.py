@@ -105,7 +105,7 @@ def steady_json(value, key=None):
         return {k: steady_json(v, k) for k, v in value.items()}
     if isinstance(value, list):
         return [steady_json(item) for item in value]
-    return value
+    return steady_text(value) if isinstance(value, str) else value
 
 
 def compare_golden(name, text):
