@@ -21,6 +21,7 @@ struct http {
     http_handler handler;
     void *user;
     struct http_request *waiting;    /* suspended ones */
+    bool resumed;                    /* one of them goes on: libmicrohttpd must be driven again */
 };
 
 struct http_request {
@@ -34,6 +35,14 @@ struct http_request {
     int status;
     struct http_request *next;
 };
+
+static void http_set_timer(struct http *http, uint64_t wait_us)
+{
+    if (!http->timer)
+        return;
+    sd_event_source_set_time_relative(http->timer, wait_us);
+    sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
+}
 
 const char *http_method(const struct http_request *request) { return request->method; }
 const char *http_path(const struct http_request *request) { return request->path; }
@@ -100,7 +109,10 @@ void http_reply(struct http_request *request, int status, json_t *body, const ch
     if (request->suspended) {
         unlink_waiting(request);
         request->suspended = false;
-        MHD_resume_connection(request->connection);    /* wakes the loop, which then sends */
+        MHD_resume_connection(request->connection);
+        /* libmicrohttpd 0.9.75 does not always wake an external loop for this; and it may be below us on the stack, so not at once. */
+        request->http->resumed = true;
+        http_set_timer(request->http, 0);
     }
 }
 
@@ -206,13 +218,14 @@ static void request_completed(void *user, struct MHD_Connection *connection, voi
 static void http_drive(struct http *http)
 {
     MHD_UNSIGNED_LONG_LONG wait_ms;
+    http->resumed = false;
     MHD_run(http->mhd);
-    if (MHD_get_timeout(http->mhd, &wait_ms) != MHD_YES) {
+    if (http->resumed)
+        http_set_timer(http, 0);
+    else if (MHD_get_timeout(http->mhd, &wait_ms) == MHD_YES)
+        http_set_timer(http, (uint64_t)wait_ms * 1000);
+    else
         sd_event_source_set_enabled(http->timer, SD_EVENT_OFF);
-        return;
-    }
-    sd_event_source_set_time_relative(http->timer, (uint64_t)wait_ms * 1000);
-    sd_event_source_set_enabled(http->timer, SD_EVENT_ONESHOT);
 }
 
 static int on_io(sd_event_source *source, int fd, uint32_t events, void *user)
@@ -262,10 +275,10 @@ void http_stop(struct http *http)
 {
     if (!http)
         return;
+    http->io = sd_event_source_disable_unref(http->io);
+    http->timer = sd_event_source_disable_unref(http->timer);
     while (http->waiting)
         http_reply_error(http->waiting, 503, EXIT_FAILED, "tranched is stopping", "start it again: tranched");
-    sd_event_source_unref(http->io);
-    sd_event_source_unref(http->timer);
     if (http->mhd) {
         MHD_run(http->mhd);
         MHD_quiesce_daemon(http->mhd);
