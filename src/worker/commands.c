@@ -9,6 +9,7 @@
 #include "worker/intake.h"
 #include "worker/kernels.h"
 
+#define POOLED_FRAME 384           /* a launch with about 15 arguments */
 #define COPY_BYTES_PER_NS 5        /* for estimates: what a memcpy does on the slowest machines met */
 
 static bool take_objects(struct command *c, uint32_t n, const uint32_t *ids, enum object_kind kind)
@@ -189,7 +190,29 @@ void command_measured(struct command *c)
     kernel_measured(c, end - start);
 }
 
-void command_free(struct command *c)
+/* Commands come and go by the hundred thousand a second, made by one thread and freed by another: most fit a block of the pool. */
+static struct { pthread_mutex_t lock; struct command *free; } pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
+
+struct command *command_new(uint32_t bytes)
+{
+    struct command *c = NULL;
+    bool pooled = bytes <= POOLED_FRAME;
+    if (pooled) {
+        pthread_mutex_lock(&pool.lock);
+        if ((c = pool.free))
+            pool.free = c->next;
+        pthread_mutex_unlock(&pool.lock);
+    }
+    if (!c)
+        c = malloc(sizeof *c + (pooled ? POOLED_FRAME : bytes));
+    if (c) {
+        memset(c, 0, sizeof *c);
+        c->pooled = pooled;
+    }
+    return c;
+}
+
+static void drop(struct command *c)
 {
     if (c->native)
         clReleaseEvent(c->native);
@@ -197,5 +220,27 @@ void command_free(struct command *c)
         object_unref(c->objects[i]);
     if (c->objects != c->few)
         free(c->objects);
-    free(c);
+}
+
+void command_free(struct command *list)
+{
+    struct command *keep = NULL, *last = NULL;
+    while (list) {
+        struct command *c = list;
+        list = c->next;
+        drop(c);
+        if (!c->pooled) {
+            free(c);
+            continue;
+        }
+        c->next = keep;
+        keep = c;
+        last = last ? last : c;
+    }
+    if (!keep)
+        return;
+    pthread_mutex_lock(&pool.lock);
+    last->next = pool.free;
+    pool.free = keep;
+    pthread_mutex_unlock(&pool.lock);
 }

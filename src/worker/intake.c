@@ -107,7 +107,7 @@ static struct command *take_command(struct intake *in, struct wire_frame f, stru
     uint32_t id;
     if (f.bytes < sizeof(struct wire_command))
         session_fail("a command of %u bytes", f.bytes);
-    struct command *c = calloc(1, sizeof *c + f.bytes);
+    struct command *c = command_new(f.bytes);
     if (!c)
         session_fail("out of memory");
     c->op = f.op;

@@ -8,6 +8,7 @@
 #include "worker/intake.h"
 
 #define FLYING_MAX 512       /* commands in the driver at once: bounds its memory and the time to drain */
+#define CHECK_EVERY_NS (50 * NS_PER_US)
 #define PENDING_MAX 65536    /* commands waiting; beyond it the ring fills up and the client waits */
 
 struct queue *queue_new(struct session *s, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error)
@@ -116,6 +117,16 @@ static bool window_open(const struct queue *q, const struct command *c, uint64_t
     return q->nflying == 0 || (q->nflying < FLYING_MAX && q->flying_ns + c->cost_ns <= quantum_ns);
 }
 
+/* Looks at the clock once for many short commands. */
+static bool must_yield(struct queue *q, const struct command *c)
+{
+    q->unchecked_ns += c->cost_ns;
+    if (q->unchecked_ns < CHECK_EVERY_NS)
+        return false;
+    q->unchecked_ns = 0;
+    return gate_must_yield(q->session->gate);
+}
+
 /* Under the lock: gives to the driver what may go now. */
 static void submit_ready(struct queue *q)
 {
@@ -130,7 +141,7 @@ static void submit_ready(struct queue *q)
         if (device && !q->inside)
             break;
         c->cost_ns = device ? command_cost_ns(s, c) : 0;
-        if (device && (!window_open(q, c, quantum_ns) || (q->nflying && gate_must_yield(s->gate))))
+        if (device && (!window_open(q, c, quantum_ns) || (q->nflying && must_yield(q, c))))
             break;
         if (!(q->pending = c->next))
             q->pending_end = &q->pending;
@@ -238,11 +249,7 @@ static void retire(struct queue *q, uint32_t n)
     pthread_mutex_unlock(&q->lock);
     wire_ring_bell(&q->state->bell, &q->state->waiters);
     sched_progress(q->session->client);
-    while (done) {
-        struct command *next = done->next;
-        command_free(done);
-        done = next;
-    }
+    command_free(done);
 }
 
 /* ---- running ---- */
@@ -300,8 +307,9 @@ void queue_run(struct object *object)
             continue;
         }
         uint32_t n = choose(q, &event);
+        bool room = !q->pending;
         pthread_mutex_unlock(&q->lock);
-        if (event && intake_take_own(s->intake, object)) {
+        if (event && room && intake_take_own(s->intake, object)) {
             clReleaseEvent(event);
             continue;
         }

@@ -10,6 +10,7 @@
 struct command {
     struct command *next;
     uint32_t op;
+    bool pooled;
     uint64_t sequence;
     struct wire_event_ref event;
     uint32_t nwaits;
@@ -41,6 +42,7 @@ struct queue {
     struct command *pending, **pending_end, *flying, **flying_end;
     uint32_t npending, nflying;
     uint64_t flying_ns;                /* estimates of what the driver has */
+    uint64_t unchecked_ns;             /* estimates of what it was given since the quantum was last looked at */
 };
 
 struct queue *queue_new(struct session *s, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error);
@@ -60,4 +62,7 @@ bool command_needs_device(const struct command *c);
 uint64_t command_cost_ns(const struct session *s, struct command *c);
 /* After completion: measured times for estimates. */
 void command_measured(struct command *c);
-void command_free(struct command *c);
+/* A command with room for a frame of this size; its frame is not initialised. */
+struct command *command_new(uint32_t bytes);
+/* Frees a list of commands and drops their references. */
+void command_free(struct command *list);
