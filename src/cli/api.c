@@ -21,7 +21,7 @@ struct api {
     struct curl_slist *headers;
     char socket[PATH_MAX];
     uint64_t started_ns;    /* the request in flight */
-    bool says_waiting;
+    uint64_t said_s;        /* seconds of waiting that were last shown, 0 for none */
 };
 
 struct answer {
@@ -81,15 +81,20 @@ void api_free(struct api *api)
     free(api);
 }
 
+static int timeout_s(const struct cli *cli)
+{
+    return cli->api_timeout_s ? cli->api_timeout_s : API_TIMEOUT_S;
+}
+
 /* Says on a terminal that it waits, where nothing else is said there. */
 static int while_waiting(void *userdata, curl_off_t want_down, curl_off_t down, curl_off_t want_up, curl_off_t up)
 {
     struct api *api = userdata;
     uint64_t waited_s = (clock_now_ns() - api->started_ns) / NS_PER_S;
-    if (waited_s < QUIET_S || (!api->says_waiting && print_progress_is_shown()))
+    if (waited_s < QUIET_S || waited_s == api->said_s || (!api->said_s && print_progress_is_shown()))
         return 0;
     print_progress("waiting for tranched… %llu s", (unsigned long long)waited_s);
-    api->says_waiting = true;
+    api->said_s = waited_s;
     return 0;
 }
 
@@ -103,7 +108,7 @@ static void prepare(struct cli *cli, const char *method, const char *url, const 
     curl_easy_setopt(c, CURLOPT_CUSTOMREQUEST, method);
     curl_easy_setopt(c, CURLOPT_HTTP_VERSION, CURL_HTTP_VERSION_1_1);
     curl_easy_setopt(c, CURLOPT_NOSIGNAL, 1L);
-    curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)(cli->api_timeout_s ? cli->api_timeout_s : API_TIMEOUT_S));
+    curl_easy_setopt(c, CURLOPT_TIMEOUT, (long)timeout_s(cli));
     curl_easy_setopt(c, CURLOPT_WRITEFUNCTION, receive);
     curl_easy_setopt(c, CURLOPT_WRITEDATA, answer);
     curl_easy_setopt(c, CURLOPT_XFERINFOFUNCTION, while_waiting);
@@ -146,7 +151,7 @@ static int transfer_failed(struct cli *cli, CURLcode code, const struct answer *
     case CURLE_COULDNT_CONNECT:
         return not_connected(cli, err);
     case CURLE_OPERATION_TIMEDOUT:
-        error_set(err, -ETIMEDOUT, "tranched on %s did not answer within %d s", socket, cli->api_timeout_s ? cli->api_timeout_s : API_TIMEOUT_S);
+        error_set(err, -ETIMEDOUT, "tranched on %s did not answer within %d s", socket, timeout_s(cli));
         error_hint(err, "see its log; is it stopped?");
         return -ETIMEDOUT;
     case CURLE_GOT_NOTHING: case CURLE_PARTIAL_FILE: case CURLE_RECV_ERROR: case CURLE_SEND_ERROR:
@@ -228,9 +233,9 @@ int api_call(struct cli *cli, const char *method, const char *path, json_t *body
     prepare(cli, method, url, text, &answer);
     cli->api->started_ns = clock_now_ns();
     CURLcode code = curl_easy_perform(cli->api->curl);
-    if (cli->api->says_waiting)
+    if (cli->api->said_s)
         print_progress_clear();
-    cli->api->says_waiting = false;
+    cli->api->said_s = 0;
     if (code != CURLE_OK)
         return transfer_failed(cli, code, &answer, err);
     long status = 0;

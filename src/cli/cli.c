@@ -37,6 +37,11 @@ static void add_usage_hint(struct error *err, const struct cli_verb *verb)
         error_hint(err, verb ? "see: tranche help %s" : "see: tranche help", verb ? verb->name : "");
 }
 
+static bool is_nearer(const char *typed, const char *word, const char *best)
+{
+    return cli_word_is_near(typed, word) && (!best || cli_word_distance(typed, word) < cli_word_distance(typed, best));
+}
+
 const struct cli_verb *cli_verb_get(const char *typed, struct error *err)
 {
     const struct cli_verb *found = cli_verb_find(typed);
@@ -44,7 +49,7 @@ const struct cli_verb *cli_verb_get(const char *typed, struct error *err)
     if (found)
         return found;
     for (const struct cli_verb *v = cli_verbs; v->name; v++) {
-        if (!v->hidden && cli_word_is_near(typed, v->name) && (!best || cli_word_distance(typed, v->name) < cli_word_distance(typed, best)))
+        if (!v->hidden && is_nearer(typed, v->name, best))
             best = v->name;
     }
     error_set(err, -EINVAL, "'%.80s' is not a verb of tranche", typed);
@@ -56,7 +61,7 @@ const struct cli_verb *cli_verb_get(const char *typed, struct error *err)
 static void nearest_option(const struct cli_option *options, const char *typed, const char **best)
 {
     for (const struct cli_option *o = options; o && o->name; o++) {
-        if (cli_word_is_near(typed, o->name) && (!*best || cli_word_distance(typed, o->name) < cli_word_distance(typed, *best)))
+        if (is_nearer(typed, o->name, *best))
             *best = o->name;
     }
 }
@@ -79,6 +84,13 @@ static int unknown_option(const struct cli_verb *verb, const char *typed, size_t
     return -EINVAL;
 }
 
+static int set_run_dir(struct cli *cli, const char *path, const char *below, struct error *err)
+{
+    if (text_format(cli->run_dir, sizeof cli->run_dir, "%s%s", path, below) == 0)
+        return 0;
+    return error_set(err, -EINVAL, "the path of the run dir is too long: %.80s…", path);
+}
+
 /* What a common option says is kept at once; values of the verb's own options wait for the verb. */
 static int take_common(struct cli *cli, const struct cli_option *option, const char *value, struct error *err)
 {
@@ -88,8 +100,8 @@ static int take_common(struct cli *cli, const struct cli_option *option, const c
         cli->help = true;
     else if (!*value)
         return error_set(err, -EINVAL, "--run-dir needs a directory");
-    else if (text_format(cli->run_dir, sizeof cli->run_dir, "%s", value) < 0)
-        return error_set(err, -EINVAL, "--run-dir: path too long: %.80s…", value);
+    else
+        return set_run_dir(cli, value, "", err);
     return 0;
 }
 
@@ -187,26 +199,30 @@ static int check_required(const struct cli *cli, struct error *err)
     return 0;
 }
 
-/* Where nothing is set, a rootless daemon of this user is looked for. /tmp is everybody's: there, the directory must be ours. */
+/* /tmp is everybody's: a directory that somebody else made there could hold a socket of his. */
+static int check_run_dir_in_tmp(const char *path, struct error *err)
+{
+    struct stat st;
+    if (lstat(path, &st) < 0 || (S_ISDIR(st.st_mode) && st.st_uid == geteuid() && !(st.st_mode & 022)))
+        return 0;
+    error_set(err, -EPERM, "%s is not a directory that only you can write to", path);
+    error_hint(err, "somebody else made it; give --run-dir");
+    return -EPERM;
+}
+
 static int find_run_dir(struct cli *cli, struct error *err)
 {
     const char *env = getenv("TRANCHE_RUN_DIR"), *xdg = getenv("XDG_RUNTIME_DIR");
-    struct stat st;
     if (cli->run_dir[0])
         return 0;
     if (env && *env)
-        return text_format(cli->run_dir, sizeof cli->run_dir, "%s", env) < 0 ? error_set(err, -EINVAL, "TRANCHE_RUN_DIR is too long") : 0;
+        return set_run_dir(cli, env, "", err);
     if (geteuid() == 0)
-        return text_format(cli->run_dir, sizeof cli->run_dir, "/run/tranche");
+        return set_run_dir(cli, "/run/tranche", "", err);
     if (xdg && xdg[0] == '/')
-        return text_format(cli->run_dir, sizeof cli->run_dir, "%s/tranche", xdg) < 0 ? error_set(err, -EINVAL, "XDG_RUNTIME_DIR is too long") : 0;
+        return set_run_dir(cli, xdg, "/tranche", err);
     text_format(cli->run_dir, sizeof cli->run_dir, "/tmp/tranche-%u", (unsigned)geteuid());
-    if (lstat(cli->run_dir, &st) == 0 && (!S_ISDIR(st.st_mode) || st.st_uid != geteuid() || (st.st_mode & 022))) {
-        error_set(err, -EPERM, "%s is not a directory that only you can write to", cli->run_dir);
-        error_hint(err, "somebody else made it; give --run-dir");
-        return -EPERM;
-    }
-    return 0;
+    return check_run_dir_in_tmp(cli->run_dir, err);
 }
 
 /* One failure, once, on stderr: what and why, then the next step. */

@@ -24,7 +24,8 @@ static int read_wish(const struct cli *cli, const char *gpu, struct wish *w, str
     if (r < 0)
         return error_wrap(err, "--name");
     if ((r = cli_option_word(cli, "model", &w->model, err)) < 0 || (r = cli_option_word(cli, "policy", &w->policy, err)) < 0
-        || (r = cli_option_size(cli, "memory", &w->memory_bytes, err)) < 0 || (r = cli_option_percent(cli, "time", &w->time_ppm, err)) < 0
+        || (r = cli_option_size(cli, "memory", &w->memory_bytes, err)) < 0
+        || (r = cli_option_percent(cli, "time", &w->time_ppm, err)) < 0
         || (r = cli_option_u64(cli, "weight", 1, MAX_WEIGHT, &w->weight, err)) < 0
         || (r = cli_option_duration(cli, "quantum", &w->quantum_ns, err)) < 0)
         return r;

@@ -86,7 +86,9 @@ static void print_verb(const struct cli_verb *verb)
 
 static void print_overview(void)
 {
-    puts("usage: tranche VERB …\n\nGPUs of this machine, given to tenants as shares: whole, in slices of time and memory, or in partitions.\n\nverbs:");
+    puts("usage: tranche VERB …\n\n"
+         "GPUs of this machine, given to tenants as shares: whole, in slices of time and memory, or in partitions.\n\n"
+         "verbs:");
     for (const struct cli_verb *v = cli_verbs; v->name; v++) {
         if (!v->hidden)
             printf("  %-10s %s\n", v->name, v->help);
@@ -109,8 +111,8 @@ static json_t *verb_json(const struct cli_verb *verb)
     json_t *options = json_array();
     for (const struct cli_option *o = verb->options; o && o->name; o++)
         json_array_append_new(options, option_json(o));
-    return json_pack("{s:s, s:s, s:s, s:o}", "name", verb->name, "usage", cli_verb_usage(verb, usage, sizeof usage), "help", verb->help,
-                     "options", options);
+    cli_verb_usage(verb, usage, sizeof usage);
+    return json_pack("{s:s, s:s, s:s, s:o}", "name", verb->name, "usage", usage, "help", verb->help, "options", options);
 }
 
 static int print_help_json(const struct cli_verb *only, struct error *err)

@@ -444,6 +444,16 @@ def test_colours_only_for_people(cli, build):
         assert "\x1b" not in cli("show", "a").stdout
 
 
+def test_a_slow_daemon_is_waited_for_and_people_are_told(tranched, build):
+    os.kill(tranched.pid, signal.SIGSTOP)
+    goes_on = threading.Timer(2.8, os.kill, (tranched.pid, signal.SIGCONT))
+    goes_on.start()
+    text = in_terminal(build, tranched.run_dir, "status")
+    goes_on.join()
+    before, after = text.split("waiting for tranched… 2 s")
+    assert before == "\r\x1b[K" and after.endswith("clients    0\r\n") and "\r\x1b[Ktranched" in after
+
+
 @pytest.mark.parametrize("arguments", [("help",), ("help", "--json"), ("version",)])
 def test_output_that_cannot_be_written(cli, arguments):
     with open("/dev/full", "w") as full:
