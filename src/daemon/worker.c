@@ -28,7 +28,7 @@
 struct command {
     char *argv[32];
     char *envp[512];
-    char memory[24], device[16], watchdog[24], cores[MODEL_MAX_PROFILES * 4], label[256], cache[PATH_MAX];
+    char memory[24], device[16], watchdog[24], cores[24], label[256], cache[PATH_MAX];
     char pocl_memory[48], pocl_cache[PATH_MAX + 24], client[40];
     cpu_set_t cpus;
     bool pinned;
@@ -72,14 +72,6 @@ static bool choose_cpus(const struct share *share, struct command *c)
     return same;
 }
 
-static void command_cores(const struct share *share, struct command *c)
-{
-    const struct model_share *m = &share->wanted.share;
-    size_t used = 0;
-    for (unsigned i = 0; i < m->cores && used + 8 < sizeof c->cores; i++)
-        used += (size_t)snprintf(c->cores + used, sizeof c->cores - used, "%s%u", i ? "," : "", m->first_core + i);
-}
-
 static void command_environment(const struct share *share, pid_t client_pid, struct command *c)
 {
     extern char **environ;
@@ -111,10 +103,11 @@ static void command_arguments(struct share *share, const struct gpu *gpu, struct
     snprintf(c->device, sizeof c->device, "%u", gpu->opencl.index);
     snprintf(c->memory, sizeof c->memory, "%" PRIu64, m->memory_bytes);
     snprintf(c->watchdog, sizeof c->watchdog, "%" PRIu64, m->watchdog_ns);
-    snprintf(c->label, sizeof c->label, "%s %s of %s: %s", model_get(m->model)->name, m->profile, gpu->name, gpu->product);
+    snprintf(c->label, sizeof c->label, "%s %s of %s%s", model_get(m->model)->name, m->profile, gpu->name,
+             gpu->stand_in ? ", a stand-in GPU" : "");
     memcpy(c->argv, fixed, sizeof fixed);
     if (m->cores) {
-        command_cores(share, c);
+        snprintf(c->cores, sizeof c->cores, "%u-%u", m->first_core, m->first_core + m->cores - 1);
         c->argv[n++] = "--cores";
         c->argv[n++] = c->cores;
     }
@@ -190,9 +183,12 @@ static int on_worker_exit(sd_event_source *source, int fd, uint32_t events, void
     describe_exit(w, how, sizeof how);
     int freed = share->engine ? sched_page_reap(share->engine->page) : 0;
     bool crashed = strncmp(how, "ended", 5) != 0;
+    char client[32] = "a client";
+    if (w->client_pid)
+        snprintf(client, sizeof client, "client %d", (int)w->client_pid);
     daemon_event(share->daemon, w->killed_because[0] ? "worker.killed" : crashed ? "worker.failed" : "client.disconnected",
-                 share->wanted.share.name, "worker %d of client %d %s%s%s%s", (int)w->pid, (int)w->client_pid, how,
-                 w->killed_because[0] ? ": " : "", w->killed_because, freed > 0 ? "; what it held was given back" : "");
+                 share->wanted.share.name, "worker %d of %s %s%s%s%s", (int)w->pid, client, how,
+                 w->killed_because[0] ? ": " : "", w->killed_because, crashed && freed > 0 ? "; what it held was given back" : "");
     worker_forget(w);
     share_worker_ended(share);
     return 0;
