@@ -24,13 +24,13 @@ void wire_futex_wake(_Atomic uint32_t *word, int count)
     syscall(SYS_futex, word, FUTEX_WAKE, count, NULL, NULL, 0);
 }
 
-void wire_ring_bell(_Atomic uint32_t *bell, _Atomic uint32_t *waiters)
+void wire_ring_bell(_Atomic uint32_t *bell, _Atomic uint32_t *waiters, int count)
 {
     atomic_thread_fence(memory_order_seq_cst);
     if (!atomic_load_explicit(waiters, memory_order_relaxed) || !atomic_exchange(waiters, 0))
         return;
     atomic_fetch_add(bell, 1);
-    wire_futex_wake(bell, INT32_MAX);
+    wire_futex_wake(bell, count);
 }
 
 uint64_t wire_spin_ns(const _Atomic uint32_t *peer_cpu, uint64_t limit_ns)
@@ -69,21 +69,25 @@ static void copy_in(struct wire_end *end, const void *from, uint64_t n)
     end->position += n;
 }
 
-static int64_t ring_space(struct wire_end *end)
+/* Free bytes as last seen, or -EPROTO. */
+static int64_t ring_space(const struct wire_end *end)
 {
     uint64_t used = end->position - end->peer;
-    if (used == end->size || used > end->size)
-        return used > end->size ? -EPROTO : 0;
-    return (int64_t)(end->size - used);
+    return used > end->size ? -EPROTO : (int64_t)(end->size - used);
 }
 
-static int64_t wait_for_space(struct wire_end *end)
+/* Free bytes once there are at least `need`; -EPIPE, -EPROTO. */
+static int64_t wait_for_space(struct wire_end *end, uint64_t need)
 {
     for (unsigned spins = 0;;) {
-        end->peer = atomic_load_explicit(&end->ring->tail, memory_order_acquire);
         int64_t space = ring_space(end);
-        if (space)
+        if (space < 0 || (uint64_t)space >= need)
             return space;
+        uint64_t tail = atomic_load_explicit(&end->ring->tail, memory_order_acquire);
+        if (tail != end->peer) {
+            end->peer = tail;
+            continue;
+        }
         if (++spins < 64) {
             wire_pause();
             continue;
@@ -93,30 +97,26 @@ static int64_t wait_for_space(struct wire_end *end)
         uint32_t bell = atomic_load(&end->ring->space_bell);
         atomic_store(&end->ring->space_wait, 1);
         atomic_thread_fence(memory_order_seq_cst);
-        if (atomic_load(&end->ring->tail) == end->peer)
+        if (atomic_load(&end->ring->tail) == tail)
             wire_futex_wait(&end->ring->space_bell, bell, CHECK_ALIVE_NS);
     }
 }
 
-static int put(struct wire_end *end, const void *data, uint64_t n)
+static void tell(struct wire_end *end)
 {
-    for (const uint8_t *p = data; n;) {
-        int64_t space = ring_space(end);
-        if (space < (int64_t)n) {
-            /* A frame that does not fit is handed over in pieces, so the consumer must learn of each. */
-            if (end->position != atomic_load_explicit(&end->ring->head, memory_order_relaxed)) {
-                atomic_store_explicit(&end->ring->head, end->position, memory_order_release);
-                wire_ring_bell(&end->ring->data_bell, &end->ring->data_wait);
-            }
-            end->peer = atomic_load_explicit(&end->ring->tail, memory_order_acquire);
-            space = ring_space(end);
-            if (space == 0)
-                space = wait_for_space(end);
-            if (space < 0)
-                return (int)space;
-        }
+    atomic_store_explicit(&end->ring->head, end->position, memory_order_release);
+    wire_ring_bell(&end->ring->data_bell, &end->ring->data_wait, 1);
+}
+
+static int put_in_pieces(struct wire_end *end, const uint8_t *p, uint64_t n)
+{
+    while (n) {
+        int64_t space = wait_for_space(end, 1);
+        if (space < 0)
+            return (int)space;
         uint64_t piece = MIN((uint64_t)space, n);
         copy_in(end, p, piece);
+        tell(end);
         p += piece;
         n -= piece;
     }
@@ -126,13 +126,17 @@ static int put(struct wire_end *end, const void *data, uint64_t n)
 int wire_ring_write(struct wire_end *end, uint16_t op, uint16_t flags, const void *payload, uint32_t bytes)
 {
     struct wire_frame frame = { bytes, op, flags };
-    int r = put(end, &frame, sizeof frame);
-    if (r == 0)
-        r = put(end, payload, bytes);
-    if (r < 0)
-        return r;
-    atomic_store_explicit(&end->ring->head, end->position, memory_order_release);
-    wire_ring_bell(&end->ring->data_bell, &end->ring->data_wait);
+    uint64_t total = sizeof frame + (uint64_t)bytes;
+    if (total > end->size) {
+        int r = put_in_pieces(end, (const uint8_t *)&frame, sizeof frame);
+        return r < 0 ? r : put_in_pieces(end, payload, bytes);
+    }
+    int64_t space = wait_for_space(end, total);
+    if (space < 0)
+        return (int)space;
+    copy_in(end, &frame, sizeof frame);
+    copy_in(end, payload, bytes);
+    tell(end);
     return 0;
 }
 
@@ -161,6 +165,10 @@ int wire_ring_wait(struct wire_end *end, uint64_t spin_ns)
             continue;
         if (!end->alive(end->alive_arg))
             return -EPIPE;
+        if (end->poll_ns) {
+            nanosleep(&(struct timespec){ 0, (long)end->poll_ns }, NULL);
+            continue;
+        }
         uint32_t bell = atomic_load(&end->ring->data_bell);
         atomic_store(&end->ring->data_wait, 1);
         atomic_thread_fence(memory_order_seq_cst);
@@ -188,7 +196,9 @@ int wire_ring_take(struct wire_end *end, void *buf, uint64_t n)
         p += piece;
         n -= piece;
         atomic_store_explicit(&end->ring->tail, end->position, memory_order_release);
-        wire_ring_bell(&end->ring->space_bell, &end->ring->space_wait);
+        /* A producer that waits is woken when half of the ring is free, not for every frame. */
+        if (end->peer - end->position <= end->size / 2)
+            wire_ring_bell(&end->ring->space_bell, &end->ring->space_wait, 1);
     }
     return 0;
 }

@@ -13,8 +13,8 @@ typedef bool (*wire_alive_fn)(void *arg);
 /* Sleeps while *word == old, at most timeout_ns. Shared between processes. */
 void wire_futex_wait(_Atomic uint32_t *word, uint32_t old, uint64_t timeout_ns);
 void wire_futex_wake(_Atomic uint32_t *word, int count);
-/* ++*bell and wake, if the other side announced itself in *waiters (reset here). One full fence before looking. */
-void wire_ring_bell(_Atomic uint32_t *bell, _Atomic uint32_t *waiters);
+/* ++*bell and wake `count` sleepers, if somebody announced itself in *waiters (reset here). One full fence before looking. */
+void wire_ring_bell(_Atomic uint32_t *bell, _Atomic uint32_t *waiters, int count);
 
 /* How long to spin for the peer before sleeping: 0 where the peer last ran on this CPU or there is only one. */
 uint64_t wire_spin_ns(const _Atomic uint32_t *peer_cpu, uint64_t limit_ns);
@@ -41,9 +41,10 @@ struct wire_end {
     uint64_t peer;         /* last seen position of the peer */
     wire_alive_fn alive;
     void *alive_arg;
+    uint64_t poll_ns;      /* not 0: look again this often instead of sleeping on the bell, which is another thread's */
 };
 
-/* Writes a whole frame, waiting for space. 0, -EPIPE when the peer is gone, -EPROTO when the peer's position is impossible. */
+/* Writes a whole frame, waiting for space. A frame that fits the ring appears in it at once, a larger one in pieces. 0, -EPIPE when the peer is gone, -EPROTO when the peer's position is impossible. */
 int wire_ring_write(struct wire_end *end, uint16_t op, uint16_t flags, const void *payload, uint32_t bytes);
 
 /* Bytes that can be read now, or -EPROTO. */

@@ -10,6 +10,7 @@
 
 #define THREADS_MAX (WIRE_MAX_QUEUES + 8)   /* each queue can hold one; one more reads */
 #define TAKE_AT_ONCE 64
+#define OVERSIZE_POLL_NS (50 * NS_PER_US)    /* between the pieces of a frame larger than the ring; the bell belongs to parked threads */
 
 struct intake {
     struct session *session;
@@ -28,8 +29,8 @@ struct intake *intake_new(struct session *s)
         return NULL;
     in->session = s;
     pthread_mutex_init(&in->lock, NULL);
-    in->command = (struct wire_end){ &s->header->command, base + WIRE_COMMAND_OFFSET, WIRE_COMMAND_RING_BYTES, 0, 0, always, NULL };
-    in->reply = (struct wire_end){ &s->header->reply, base + WIRE_REPLY_OFFSET, WIRE_REPLY_RING_BYTES, 0, 0, always, NULL };
+    in->command = (struct wire_end){ &s->header->command, base + WIRE_COMMAND_OFFSET, WIRE_COMMAND_RING_BYTES, 0, 0, always, NULL, OVERSIZE_POLL_NS };
+    in->reply = (struct wire_end){ &s->header->reply, base + WIRE_REPLY_OFFSET, WIRE_REPLY_RING_BYTES, 0, 0, always, NULL, 0 };
     return in;
 }
 
@@ -90,7 +91,7 @@ void intake_resume(struct intake *in)
     wire_note_cpu(&in->session->header->worker_cpu);
 }
 
-/* Under the lock: the next frame's head is in *f and complete in the ring. */
+/* Under the lock, with data in the ring: takes the next frame's head. Unless it is larger than the ring, its payload is there too. */
 static struct wire_frame frame_head(struct intake *in)
 {
     struct wire_frame f;

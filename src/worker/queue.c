@@ -91,7 +91,7 @@ static void event_set(struct session *s, const struct command *c, cl_int status)
     atomic_thread_fence(memory_order_seq_cst);
     if (atomic_load_explicit(&e->waiters, memory_order_relaxed) && atomic_exchange(&e->waiters, 0))
         wire_futex_wake((_Atomic uint32_t *)&e->state, INT32_MAX);
-    wire_ring_bell(&s->header->completion_bell, &s->header->completion_wait);
+    wire_ring_bell(&s->header->completion_bell, &s->header->completion_wait, 1);
 }
 
 static uint64_t device_now(const struct session *s) { return clock_now_ns() + (uint64_t)s->header->device_clock_minus_monotonic_ns; }
@@ -247,7 +247,7 @@ static void retire(struct queue *q, uint32_t n)
         atomic_fetch_sub(&q->session->in_flight, 1);
     }
     pthread_mutex_unlock(&q->lock);
-    wire_ring_bell(&q->state->bell, &q->state->waiters);
+    wire_ring_bell(&q->state->bell, &q->state->waiters, INT32_MAX);
     sched_progress(q->session->client);
     command_free(done);
 }
