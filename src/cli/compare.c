@@ -406,7 +406,7 @@ static int measure_all(struct session *s, struct error *err)
 
 /* ---- the verb -------------------------------------------------------------------------------------------------------------- */
 
-/* "a, b and c" are in the way, as a message and as the command that removes them. */
+/* Which shares are in the way, and the command that removes one. */
 static int refuse_busy(json_t *gpu, struct error *err)
 {
     char names[256] = "";
@@ -419,7 +419,7 @@ static int refuse_busy(json_t *gpu, struct error *err)
         used += (size_t)n;
     }
     error_set(err, -EBUSY, "GPU %s is in use (model %s) by: %s", api_text(gpu, "name"), api_text(gpu, "model"), names[0] ? names : "nobody");
-    error_hint(err, "compare needs the whole GPU for a while; remove its shares first: tranche rm %s", names[0] ? names : "NAME");
+    error_hint(err, "compare needs the whole GPU for a while; remove its shares first: tranche rm %s", json_array_size(shares) == 1 ? names : "NAME");
     return -EBUSY;
 }
 

@@ -251,7 +251,8 @@ def test_killed_it_takes_its_tenants_along_and_the_next_says_what_to_remove(tran
     assert left and all(name.startswith("compare-cpu0-") for name in left)
     again = tranched.tranche("compare", "cpu0", "--quick")
     assert again.returncode == 3 and left[0] in again.stderr and "tranche rm" in again.stderr
-    tranched.tranche("rm", *left, check=True)
+    for name in left:
+        tranched.tranche("rm", name, check=True)
 
 
 def test_a_tenant_that_fails_is_a_failed_row_and_not_the_end(tranched):
