@@ -3,7 +3,7 @@
  *
  * Who calls it: tranched creates the page and its shares; every tranche-worker maps the page, joins its share as a client, asks
  * for turns and reserves memory. There is no scheduler process: whoever gives the GPU back picks the next holder, under the
- * page's robust mutex. Knows nothing of OpenCL. The core (sched_core.h) takes `now` as an argument and does no system call, so
+ * page's lock, which outlives its owners (sched_lock.h). Knows nothing of OpenCL. The core (sched_core.h) takes `now` as an argument and does no system call, so
  * that tests and the fleet simulator run the same code on a virtual clock; sched_page.c adds the file, mutex, futex and liveness.
  *
  * Must never happen here: two holders at once (but for an overrun beyond patience_ns, which is counted); a sum of reservations
@@ -34,7 +34,7 @@ struct sched_config {
 struct sched_share_config {
     char name[SCHED_NAME_MAX];
     uint32_t weight;         /* relative weight under contention, 1..1000000 */
-    uint32_t time_ppm;       /* fraction of GPU time in parts per million; the cap under fixed-share */
+    uint32_t time_ppm;       /* fraction of GPU time in parts per million, 0 for the whole; the cap under fixed-share */
     uint64_t quota_bytes;
 };
 
@@ -42,7 +42,7 @@ struct sched_share_stat {
     struct sched_share_config config;
     uint64_t used_bytes, peak_bytes;          /* reserved now by all clients; the most since creation */
     uint64_t refused;                         /* reservations refused for want of quota */
-    uint64_t granted_ns, waited_ns, turns;    /* GPU time charged, time spent waiting for a turn, number of turns */
+    uint64_t granted_ns, waited_ns, turns;    /* GPU time charged, time spent waiting (by all clients), number of turns */
     uint64_t overruns;                        /* turns that went beyond patience_ns */
     uint32_t clients, waiting;                /* connected now; waiting for a turn now */
     bool holding;                             /* one of its clients has the GPU */
@@ -84,15 +84,18 @@ void sched_client_leave(struct sched_client *client);
 
 /* Waits for a turn. On return the client holds the GPU and may submit work. 0, or -ECANCELED when sched_client_cancel was called. */
 int sched_acquire(struct sched_client *client);
-/* Work was submitted while holding (marks busy: charged). False when the turn was lost in the meantime (stolen while idle):
+/* Work is about to be submitted while holding (marks busy: charged). Each call is a sign of life that patience_ns looks at, so
+ * call it, or sched_progress, for each batch also while busy. False when the turn was lost in the meantime (stolen while idle):
  * nothing may be submitted, call sched_acquire. */
 bool sched_begin(struct sched_client *client);
 /* All submitted work is done. The turn is kept, free of charge while nobody waits; another client may take it at once when the
  * linger time is over or the quantum is used up. */
 void sched_end(struct sched_client *client);
-/* Gives the turn back and picks the next holder. Call when drained and sched_must_yield says so. */
+/* Gives the turn back and picks the next holder. Call when drained and sched_must_yield says so. Also ends an overrun. */
 void sched_release(struct sched_client *client);
-/* The quantum (or, under a cap, the allowance) is used up and somebody else waits (or the cap demands a pause). Cheap: reads only. */
+/* The quantum (or, under a cap, the allowance) is used up and somebody else waits (or the cap demands a pause), or the turn is lost.
+ * A share that is behind the best waiter in charged time by weight goes on beyond the quantum until it has caught up. Cheap: reads
+ * only, and the clock only while somebody waits or a cap applies. */
 bool sched_must_yield(const struct sched_client *client);
 /* Progress inside a long batch: restarts busy_since, which the watchdog reads. */
 void sched_progress(struct sched_client *client);

@@ -43,6 +43,19 @@ bool sched_core_has_client(const struct sched_core *core, uint32_t slot)
     return slot < SCHED_MAX_CLIENTS && core->clients[slot].phase != SCHED_FREE;
 }
 
+uint32_t sched_core_clients_end(const struct sched_core *core)
+{
+    uint32_t end = sched_get(core->clients_end);
+    return MIN(end, (uint32_t)SCHED_MAX_CLIENTS);
+}
+
+uint64_t sched_core_waited(const struct sched_core *core, uint32_t slot, uint64_t now_ns)
+{
+    const struct sched_core_client *client = &core->clients[slot];
+    bool waits = client->phase == SCHED_WAITING && client->wait_since_ns < now_ns;
+    return waits ? now_ns - client->wait_since_ns : 0;
+}
+
 static uint64_t clamp(uint64_t value, uint64_t low, uint64_t high)
 {
     return value < low ? low : value > high ? high : value;
@@ -217,7 +230,7 @@ int sched_core_share_add(struct sched_core *core, const struct sched_share_confi
 static uint32_t share_count_clients(const struct sched_core *core, uint32_t share)
 {
     uint32_t n = 0;
-    for (unsigned i = 0; i < SCHED_MAX_CLIENTS; i++)
+    for (uint32_t i = 0; i < sched_core_clients_end(core); i++)
         n += core->clients[i].phase != SCHED_FREE && core->clients[i].share == share;
     return n;
 }
@@ -258,6 +271,8 @@ void sched_core_share_stat(struct sched_core *core, uint32_t index, uint64_t now
     ret->overruns = share->overruns;
     ret->clients = share_count_clients(core, index);
     ret->waiting = share->waiting;
+    for (uint32_t i = 0; i < sched_core_clients_end(core); i++)
+        ret->waited_ns += core->clients[i].share == index ? sched_core_waited(core, i, now_ns) : 0;
     const struct sched_core_client *holder = sched_core_client_at(core, core->holder);
     ret->holding = holder && holder->share == index;
 }
@@ -299,7 +314,7 @@ struct sched_wake sched_core_leave(struct sched_core *core, uint32_t slot, uint6
 uint64_t sched_core_used(const struct sched_core *core, uint32_t share)
 {
     uint64_t sum = 0;
-    for (unsigned i = 0; i < SCHED_MAX_CLIENTS; i++) {
+    for (uint32_t i = 0; i < sched_core_clients_end(core); i++) {
         const struct sched_core_client *client = &core->clients[i];
         if (client->phase != SCHED_FREE && client->share == share && __builtin_add_overflow(sum, client->used_bytes, &sum))
             return UINT64_MAX;

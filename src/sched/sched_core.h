@@ -86,10 +86,12 @@ struct sched_config sched_core_config(const struct sched_core *core);
 uint32_t sched_core_share_find(const struct sched_core *core, const char *name);
 int sched_core_share_add(struct sched_core *core, const struct sched_share_config *config, uint64_t now_ns, struct error *err);
 int sched_core_share_remove(struct sched_core *core, const char *name, uint64_t now_ns, struct error *err);
-/* Charges the present turns up to now first, so that totals do not lag behind a long batch. */
+/* Up to now, with the turn and the waits that are not over, so that totals do not lag behind a long batch. */
 void sched_core_share_stat(struct sched_core *core, uint32_t share, uint64_t now_ns, struct sched_share_stat *ret);
 
 /* Clients. join fills a slot that the caller owns and that is free; leave empties it, whatever it held. */
+uint32_t sched_core_clients_end(const struct sched_core *core);                              /* bounded */
+uint64_t sched_core_waited(const struct sched_core *core, uint32_t slot, uint64_t now_ns);   /* in the present wait */
 bool sched_core_has_client(const struct sched_core *core, uint32_t slot);
 struct sched_wake sched_core_join(struct sched_core *core, uint32_t slot, uint32_t share, int32_t pid, uint64_t now_ns);
 struct sched_wake sched_core_leave(struct sched_core *core, uint32_t slot, uint64_t now_ns);

@@ -400,9 +400,13 @@ int sched_share_stat(struct sched_page *page, const char *name, struct sched_sha
     return share != SCHED_NONE ? 0 : error_set(err, -ENOENT, "there is no share %s on this GPU", name);
 }
 
-static struct sched_client_stat client_stat(const struct sched_core_client *client)
+static struct sched_client_stat client_stat(const struct sched_core *core, uint32_t slot, uint64_t now)
 {
-    return (struct sched_client_stat){ client->pid, client->used_bytes, client->granted_ns, client->waited_ns, client->busy_since_ns };
+    const struct sched_core_client *client = &core->clients[slot];
+    return (struct sched_client_stat){
+        .pid = client->pid, .used_bytes = client->used_bytes, .granted_ns = client->granted_ns,
+        .waited_ns = client->waited_ns + sched_core_waited(core, slot, now), .busy_since_ns = client->busy_since_ns,
+    };
 }
 
 int sched_share_clients(struct sched_page *page, const char *name, struct sched_client_stat *ret, int max)
@@ -416,7 +420,7 @@ int sched_share_clients(struct sched_page *page, const char *name, struct sched_
         if (!sched_core_has_client(core, i) || core->clients[i].share != share)
             continue;
         if (n < max)
-            ret[n] = client_stat(&core->clients[i]);
+            ret[n] = client_stat(core, i, now);
         n++;
     }
     sched_page_leave(page, SCHED_WAKE_NONE);
@@ -460,7 +464,11 @@ int sched_page_reap_suspects(struct sched_page *page)
     return reap(page, true);
 }
 
+/* Recounts as well: a worker gone wild may have spoiled what follows from the slots, and with it the turns of its neighbours. */
 int sched_page_reap(struct sched_page *page)
 {
-    return reap(page, false);
+    int n = reap(page, false);
+    uint64_t now = sched_page_enter(page);
+    sched_page_leave(page, sched_core_repair(&page->file->core, now));
+    return n;
 }

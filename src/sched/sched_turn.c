@@ -25,11 +25,6 @@ static struct sched_core_share *share_of(struct sched_core *core, const struct s
     return sched_core_share_at(core, sched_get(client->share));
 }
 
-static uint32_t clients_end(const struct sched_core *core)
-{
-    return MIN(sched_get(core->clients_end), (uint32_t)SCHED_MAX_CLIENTS);
-}
-
 static uint32_t weight_of(const struct sched_core_share *share)
 {
     uint32_t weight = sched_get(share->weight);
@@ -129,7 +124,7 @@ void sched_turn_charge(struct sched_core *core, uint64_t now_ns)
     struct sched_core_client *holder = holder_of(core);
     if (holder)
         charge_client(core, holder, now_ns);
-    for (uint32_t i = 0; core->overrunning && i < clients_end(core); i++) {
+    for (uint32_t i = 0; core->overrunning && i < sched_core_clients_end(core); i++) {
         if (core->clients[i].phase == SCHED_OVERRUN)
             charge_client(core, &core->clients[i], now_ns);
     }
@@ -153,7 +148,7 @@ static uint32_t pick(struct sched_core *core, uint64_t now_ns)
     uint32_t best = SCHED_NONE;
     const struct sched_core_client *best_client = NULL;
     const struct sched_core_share *best_share = NULL;
-    for (uint32_t i = 0; core->waiting && i < clients_end(core); i++) {
+    for (uint32_t i = 0; core->waiting && i < sched_core_clients_end(core); i++) {
         const struct sched_core_client *client = &core->clients[i];
         const struct sched_core_share *share = client->phase == SCHED_WAITING ? share_of(core, client) : NULL;
         if (!share || !sched_cap_is_eligible(share, now_ns))
@@ -408,7 +403,7 @@ bool sched_core_begin(struct sched_core *core, uint32_t slot, uint64_t now_ns, s
 /* Some waiter's alarm rings by `at_ns`, and it is not late itself. */
 static bool somebody_watches(const struct sched_core *core, uint32_t but, uint64_t at_ns, uint64_t now_ns)
 {
-    for (uint32_t i = 0; i < clients_end(core); i++) {
+    for (uint32_t i = 0; i < sched_core_clients_end(core); i++) {
         const struct sched_core_client *client = &core->clients[i];
         if (i != but && client->phase == SCHED_WAITING && client->wake_at_ns && client->wake_at_ns <= at_ns
             && client->wake_at_ns + OVERDUE_NS > now_ns)

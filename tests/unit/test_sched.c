@@ -68,6 +68,19 @@ static void weights_divide_the_device(void **state)
     }
 }
 
+/* A charge of 1 us at weight 700000 is 1.46 units of virtual time: what is cut off must not be lost, launch after launch. */
+static void heavy_weights_lose_nothing_to_rounding(void **state)
+{
+    sim_init(&sim, SCHED_BEST_EFFORT);
+    sim.wake_latency_ns = 0;
+    struct sim_tenant *a = sim_tenant(&sim, sim_share(&sim, 700000, 0), SIM_SYNC, 999, 1);
+    struct sim_tenant *b = sim_tenant(&sim, sim_share(&sim, 700000, 0), SIM_ASYNC, 500 * US, 0);
+    sim.measure_from_ns = sim.now_ns;
+    sim_run(&sim, sim.now_ns + 2 * SEC);
+    assert_percent(a, 50, 1);
+    assert_percent(b, 50, 1);
+}
+
 static void three_tenants_share_by_weight(void **state)
 {
     const uint32_t weights[][3] = { { 1, 1, 1 }, { 5, 3, 2 }, { 600000, 300000, 100000 } };
@@ -280,6 +293,29 @@ static void cap_pauses_even_alone(void **state)
     assert_int_equal(sched_core_request(&sim.core, 0, due - 1).granted, SCHED_NONE);
     assert_int_equal(sched_core_sleep(&sim.core, 0, due - 1 * MS), due);
     assert_int_equal(sched_core_request(&sim.core, 0, due).granted, 0);
+}
+
+/* To the nanosecond: a turn that begins without credit is one quantum of work, in one piece or in several. */
+static void allowance_counts_work_not_time(void **state)
+{
+    sim_init(&sim, SCHED_FIXED_SHARE);
+    uint32_t share = sim_share(&sim, 1, 250000);
+    struct sched_wake wake;
+    uint64_t now = 10 * SEC;
+    sched_core_join(&sim.core, 0, share, 1, now);
+    sim.core.shares[share].next_ns = now;
+    sched_core_request(&sim.core, 0, now);
+    sched_core_begin(&sim.core, 0, now, &wake);
+    assert_false(sched_core_must_yield(&sim.core, 0, now + 2 * MS - 1));
+    assert_true(sched_core_must_yield(&sim.core, 0, now + 2 * MS));
+    sched_core_end(&sim.core, 0, now + 1 * MS);
+    assert_false(sched_core_must_yield(&sim.core, 0, now + 3 * MS));
+    assert_true(sched_core_begin(&sim.core, 0, now + 1500 * US, &wake));   /* 1 ms used, and 500 us of rest bring back a third of that */
+    uint64_t due = now + 1500 * US + 1 * MS + 500 * US / 3 + 1;
+    assert_false(sched_core_must_yield(&sim.core, 0, due - 1));
+    assert_true(sched_core_must_yield(&sim.core, 0, due));
+    sched_core_end(&sim.core, 0, due + 1);
+    assert_int_equal(sim.core.holder, SCHED_NONE);
 }
 
 static void debts_follow_the_fraction(void **state)
@@ -642,6 +678,22 @@ static void repair_rebuilds_what_follows_from_the_slots(void **state)
     assert_int_equal(sched_core_used(&sim.core, p.b), 77);
 }
 
+static void repair_completes_a_grant(void **state)
+{
+    struct pair p = pair_init(SCHED_BEST_EFFORT);
+    sched_core_end(&sim.core, 0, p.now);
+    sched_core_release(&sim.core, 0, p.now);
+    sim.core.holder = 1;                                           /* died after this … */
+    sim.core.clients[1].phase = SCHED_WAITING;                     /* … and before this was cleared */
+    sim.core.waiting = sim.core.shares[p.b].waiting = 1;
+    sched_core_repair(&sim.core, p.now + 1);
+    assert_int_equal(sim.core.holder, 1);
+    assert_int_equal(sim.core.clients[1].phase, SCHED_IDLE);
+    assert_int_equal(sim.core.waiting, 0);
+    assert_int_equal(sched_core_request(&sim.core, 0, p.now + 2).granted, SCHED_NONE);
+    assert_int_equal(sched_core_request(&sim.core, 0, p.now + SEC).granted, 0);
+}
+
 static void random_actions_keep_the_rules(void **state)
 {
     uint8_t actions[1500];
@@ -678,6 +730,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(two_equal_tenants_get_half_each),
         cmocka_unit_test(weights_divide_the_device),
+        cmocka_unit_test(heavy_weights_lose_nothing_to_rounding),
         cmocka_unit_test(three_tenants_share_by_weight),
         cmocka_unit_test(synchronous_tenant_gets_its_half),
         cmocka_unit_test(without_linger_it_would_not),
@@ -692,6 +745,7 @@ int main(void)
         cmocka_unit_test(equal_share_counts_connected_shares),
         cmocka_unit_test(equal_share_follows_joins_and_leaves),
         cmocka_unit_test(cap_pauses_even_alone),
+        cmocka_unit_test(allowance_counts_work_not_time),
         cmocka_unit_test(debts_follow_the_fraction),
         cmocka_unit_test(lingering_holder_is_stolen_after_linger),
         cmocka_unit_test(begin_in_time_keeps_the_turn),
@@ -710,6 +764,7 @@ int main(void)
         cmocka_unit_test(months_of_time_do_not_overflow),
         cmocka_unit_test(nonsense_in_the_page_does_no_harm),
         cmocka_unit_test(repair_rebuilds_what_follows_from_the_slots),
+        cmocka_unit_test(repair_completes_a_grant),
         cmocka_unit_test(random_actions_keep_the_rules),
         cmocka_unit_test(random_tenants_are_treated_fairly),
     };

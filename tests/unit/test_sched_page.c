@@ -451,6 +451,66 @@ static void a_killed_holder_gives_everything_back(void **state)
     wait_exit(other, 0);
 }
 
+static void a_turn_is_never_granted_to_the_dead(void **state)
+{
+    add_share("a", 1, 0);
+    add_share("b", 1, 0);
+    struct sched_client *holder;
+    assert_int_equal(sched_client_join(page, "a", &holder, NULL), 0);
+    assert_int_equal(sched_acquire(holder), 0);
+    assert_true(sched_begin(holder));
+    pid_t victim = spawn(&(struct tenant){ 0, "b", 100 * US });
+    EVENTUALLY(NS_PER_S, stat_of("b").waiting == 1);
+    kill_hard(victim);
+    sched_end(holder);
+    sched_release(holder);
+    assert_int_equal(page->file->core.holder, SCHED_NONE);
+    assert_int_equal(stat_of("b").clients, 0);
+    sched_client_leave(holder);
+}
+
+static void waits_are_shown_while_they_last(void **state)
+{
+    add_share("a", 1, 0);
+    struct sched_client *holder;
+    struct sched_client_stat clients[2];
+    assert_int_equal(sched_client_join(page, "a", &holder, NULL), 0);
+    assert_int_equal(sched_acquire(holder), 0);
+    assert_true(sched_begin(holder));
+    pid_t waiter = spawn(&(struct tenant){ 0, "a", 100 * US });
+    EVENTUALLY(NS_PER_S, stat_of("a").waiting == 1);
+    sleep_ns(30 * MS);
+    assert_true(stat_of("a").waited_ns >= 30 * MS);
+    assert_int_equal(sched_share_clients(page, "a", clients, 2), 2);
+    assert_true(clients[1].waited_ns >= 30 * MS);
+    assert_int_equal(clients[1].pid, waiter);
+    assert_int_equal(clients[0].waited_ns, 0);
+    assert_true(clients[0].granted_ns >= 30 * MS);
+    assert_int_equal(clients[0].busy_since_ns, sched_busy_since(holder));
+    kill_hard(waiter);
+    sched_client_leave(holder);
+}
+
+/* What a hostile worker can do to the counts, the next look of tranched puts right. */
+static void reaping_puts_spoiled_counts_right(void **state)
+{
+    add_share("a", 1, 0);
+    struct sched_client *holder;
+    assert_int_equal(sched_client_join(page, "a", &holder, NULL), 0);
+    assert_int_equal(sched_acquire(holder), 0);
+    pid_t waiter = spawn(&(struct tenant){ 0, "a", 100 * US });
+    EVENTUALLY(NS_PER_S, stat_of("a").waiting == 1);
+    sched_page_enter(page);
+    page->file->core.waiting = 0;
+    page->file->core.clients_end = 0;
+    sched_page_leave(page, SCHED_WAKE_NONE);
+    assert_int_equal(sched_page_reap(page), 0);
+    sched_release(holder);
+    EVENTUALLY(100 * MS, board->kernels[0] > 0);
+    kill_hard(waiter);
+    sched_client_leave(holder);
+}
+
 static void memory_of_the_dead_is_found_when_it_is_needed(void **state)
 {
     add_share("a", 1, 0);
@@ -758,6 +818,9 @@ int main(void)
         PAGE_TEST(waiting_costs_few_wakes),
         PAGE_TEST(cancel_ends_waits),
         PAGE_TEST(a_killed_holder_gives_everything_back),
+        PAGE_TEST(a_turn_is_never_granted_to_the_dead),
+        PAGE_TEST(waits_are_shown_while_they_last),
+        PAGE_TEST(reaping_puts_spoiled_counts_right),
         PAGE_TEST(memory_of_the_dead_is_found_when_it_is_needed),
         PAGE_TEST(nobody_waits_for_ever_when_tenants_are_killed),
         PAGE_TEST(death_inside_the_lock_is_repaired),
