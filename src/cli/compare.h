@@ -60,6 +60,9 @@ double compare_of_whole(const struct compare *c, double rate);
 /* How much the saturating neighbour takes: 0.5 means that half of what the tenant has alone is gone. */
 double compare_slowdown(const struct compare_row *row);
 
+/* The first row's rate came out alike at begin and end, so that the other rows' figures can be set against it. */
+static inline bool compare_was_quiet(const struct compare *c) { return !isfinite(c->drift) || fabs(c->drift - 1) < 0.1; }
+
 /* The machine as it is now. */
 void compare_describe_machine(struct compare_machine *ret);
 

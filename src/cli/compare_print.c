@@ -49,7 +49,7 @@ static void print_notes(const struct compare *c)
         print_styled(STYLE_PLAIN, "Passthrough was not measured here, so there is no throughput to compare with.");
     putchar('\n');
     if (isfinite(c->drift)) {
-        bool quiet = fabs(c->drift - 1) < 0.1;
+        bool quiet = compare_was_quiet(c);
         print_styled(quiet ? STYLE_PLAIN : STYLE_WARN, "Measured again at the end it was %.0f %%%s.", c->drift * 100,
                      quiet ? "" : ": the machine was not quiet, so repeat this when it is");
         putchar('\n');

@@ -136,7 +136,8 @@ static void write_machine(FILE *out, const struct compare *c)
     snprintf(text, sizeof text, "%s, took %.0f s, %g s per figure; load average before: %.2f", m->date, c->duration_s, c->seconds_per_figure, m->load);
     write_fact(out, "Date", text);
     if (isfinite(c->drift)) {
-        snprintf(text, sizeof text, "passthrough measured again at the end gave %.0f %% of its first figure", c->drift * 100);
+        snprintf(text, sizeof text, "passthrough measured again at the end gave %.0f %% of its first figure%s", c->drift * 100,
+                 compare_was_quiet(c) ? "" : ": the machine was not quiet, so repeat this when it is");
         write_fact(out, "Drift", text);
     }
     fputs("</dl>\n</section>\n", out);
