@@ -189,6 +189,7 @@ static void check_waiters_get_through(struct model *m)
     for (uint32_t slot = 0; slot < SLOTS; slot++) {
         if (m->core.clients[slot].phase != SCHED_WAITING || eats_its_cap(&m->core, m->core.clients[slot].share))
             continue;
+        sched_core_request(&m->core, slot, m->now_ns);      /* so that what is due so far is charged */
         const struct sched_core_share *share = &m->core.shares[m->core.clients[slot].share];
         uint64_t cap = share->next_ns > m->now_ns ? share->next_ns - m->now_ns : 0;
         uint64_t limit = m->now_ns + cap + SLOTS * (m->core.patience_ns + m->core.quantum_ns + 2 * SCHED_GRACE_NS) + NS_PER_S;
