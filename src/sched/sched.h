@@ -3,8 +3,9 @@
  *
  * Who calls it: tranched creates the page and its shares; every tranche-worker maps the page, joins its share as a client, asks
  * for turns and reserves memory. There is no scheduler process: whoever gives the GPU back picks the next holder, under the
- * page's lock, which outlives its owners (sched_lock.h). Knows nothing of OpenCL. The core (sched_core.h) takes `now` as an argument and does no system call, so
- * that tests and the fleet simulator run the same code on a virtual clock; sched_page.c adds the file, mutex, futex and liveness.
+ * page's lock, which outlives its owners (sched_lock.h). Knows nothing of OpenCL. The core (sched_core.h) takes `now` as an
+ * argument and does no system call, so that tests and the fleet simulator run the same code on a virtual clock; sched_page.c adds
+ * the file, lock and liveness, sched_client.c the waiting.
  *
  * Must never happen here: two holders at once (but for an overrun beyond patience_ns, which is counted); a sum of reservations
  * above a quota; a wait that a dead process can make endless. */
@@ -104,7 +105,7 @@ void sched_client_cancel(struct sched_client *client);
 /* Begin of the present uninterrupted device work in CLOCK_MONOTONIC ns, 0 when idle. For the watchdog. */
 uint64_t sched_busy_since(const struct sched_client *client);
 
-/* Memory: exact to the byte over all clients of the share. 0 or -EDQUOT; never blocks longer than the page's mutex. */
+/* Memory: exact to the byte over all clients of the share. 0 or -EDQUOT; never blocks longer than the page's lock. */
 int quota_reserve(struct sched_client *client, uint64_t bytes);
 void quota_release(struct sched_client *client, uint64_t bytes);
 uint64_t quota_free(struct sched_client *client);

@@ -40,7 +40,9 @@ static void run_10s(void)
 
 static void two_equal_tenants_get_half_each(void **state)
 {
-    const uint64_t kernels[][2] = { { 500 * US, 500 * US }, { 100 * US, 3 * MS }, { 30 * MS, 700 * US }, { 200 * MS, 1 * MS }, { 50 * US, 50 * US } };
+    const uint64_t kernels[][2] = {
+        { 500 * US, 500 * US }, { 100 * US, 3 * MS }, { 30 * MS, 700 * US }, { 200 * MS, 1 * MS }, { 50 * US, 50 * US },
+    };
     for (size_t i = 0; i < sizeof(kernels) / sizeof(*kernels); i++) {
         sim_init(&sim, SCHED_BEST_EFFORT);
         struct sim_tenant *a = sim_tenant(&sim, sim_share(&sim, 1, 0), SIM_ASYNC, kernels[i][0], 0);
@@ -653,7 +655,8 @@ static void nonsense_in_the_page_does_no_harm(void **state)
         assert_true(sim.core.holder == SCHED_NONE || sim.core.holder < SCHED_MAX_CLIENTS);
         assert_true(sim.core.policy <= SCHED_FIXED_SHARE);
         for (int i = 0; i < SCHED_MAX_CLIENTS; i++)
-            assert_true(!sim.core.clients[i].phase || (sim.core.clients[i].phase <= SCHED_OVERRUN && sim.core.clients[i].share < SCHED_MAX_SHARES));
+            assert_true(!sim.core.clients[i].phase
+                        || (sim.core.clients[i].phase <= SCHED_OVERRUN && sim.core.clients[i].share < SCHED_MAX_SHARES));
     }
 }
 
@@ -714,7 +717,8 @@ static void random_tenants_are_treated_fairly(void **state)
             uint32_t weight = 1 + (uint32_t)(random_u64() % 5);
             bool sync = random_u64() % 3 == 0;
             weights += weight;
-            sim_tenant(&sim, sim_share(&sim, weight, 0), sync ? SIM_SYNC : SIM_ASYNC, sync ? MS : 50 * US + random_u64() % (4 * MS), 20 * US);
+            uint64_t kernel = sync ? MS : 50 * US + random_u64() % (4 * MS);
+            sim_tenant(&sim, sim_share(&sim, weight, 0), sync ? SIM_SYNC : SIM_ASYNC, kernel, 20 * US);
         }
         run_10s();
         for (int i = 0; i < n; i++)
