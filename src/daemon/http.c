@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "base/log.h"
+#include "inventory/label.h"
 
 #include <errno.h>
 #include <microhttpd.h>
@@ -118,7 +119,10 @@ void http_reply(struct http_request *request, int status, json_t *body, const ch
 
 void http_reply_error(struct http_request *request, int status, int exit_code, const char *text, const char *hint)
 {
-    http_reply(request, status, json_pack("{s:s, s:s, s:i}", "error", text, "hint", hint, "code", exit_code), NULL);
+    char clean_text[512], clean_hint[256];    /* they may quote what the caller sent, which need not be UTF-8 */
+    label_set(clean_text, sizeof clean_text, text);
+    label_set(clean_hint, sizeof clean_hint, hint);
+    http_reply(request, status, json_pack("{s:s, s:s, s:i}", "error", clean_text, "hint", clean_hint, "code", exit_code), NULL);
 }
 
 static bool peer_uid(struct MHD_Connection *connection, uid_t *ret)

@@ -162,33 +162,35 @@ static void worker_exec(const struct command *c, int client_fd, int page_fd)
     _exit(127);
 }
 
-static void describe_exit(const struct worker *w, char *buf, size_t size)
+/* How it ended, for the event: kind and words. A worker's exit codes stand in ARCHITECTURE.md. */
+static const char *describe_exit(const struct worker *w, char *buf, size_t size)
 {
     siginfo_t info = { 0 };
-    if (w->adopted || waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED | WNOHANG) < 0 || info.si_pid == 0)
-        snprintf(buf, size, "ended");
-    else if (info.si_code != CLD_EXITED)
+    bool known = !w->adopted && waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0;
+    if (known && info.si_code != CLD_EXITED)
         snprintf(buf, size, "was ended by signal %d (%s)", info.si_status, strsignal(info.si_status));
-    else if (info.si_status)
+    else if (known && info.si_status == EXIT_REFUSED)
+        snprintf(buf, size, "was ended by its watchdog: device work took longer than %.4g s", (double)w->share->wanted.share.watchdog_ns / 1e9);
+    else if (known && info.si_status)
         snprintf(buf, size, "failed with exit code %d", info.si_status);
     else
         snprintf(buf, size, "ended");
+    return w->killed_because[0] ? "worker.killed" : known && info.si_code == CLD_EXITED && info.si_status == EXIT_REFUSED ? "worker.watchdog" :
+           known && info.si_status ? "worker.failed" : "client.disconnected";
 }
 
 static int on_worker_exit(sd_event_source *source, int fd, uint32_t events, void *user)
 {
     struct worker *w = user;
     struct share *share = w->share;
-    char how[128];
-    describe_exit(w, how, sizeof how);
-    int freed = share->engine ? sched_page_reap(share->engine->page) : 0;
-    bool crashed = strncmp(how, "ended", 5) != 0;
-    char client[32] = "a client";
+    char how[128], client[32] = "a client";
+    const char *kind = describe_exit(w, how, sizeof how);
+    if (share->engine)
+        sched_page_reap(share->engine->page);
     if (w->client_pid)
         snprintf(client, sizeof client, "client %d", (int)w->client_pid);
-    daemon_event(share->daemon, w->killed_because[0] ? "worker.killed" : crashed ? "worker.failed" : "client.disconnected",
-                 share->wanted.share.name, "worker %d of %s %s%s%s%s", (int)w->pid, client, how,
-                 w->killed_because[0] ? ": " : "", w->killed_because, crashed && freed > 0 ? "; what it held was given back" : "");
+    daemon_event(share->daemon, kind, share->wanted.share.name, "worker %d of %s %s%s%s", (int)w->pid, client, how,
+                 w->killed_because[0] ? ": " : "", w->killed_because);
     worker_forget(w);
     share_worker_ended(share);
     return 0;
