@@ -123,16 +123,27 @@ def test_memory_is_the_quota_to_the_byte(compared, key):
     assert memory["one_byte_more"] == "CL_MEM_OBJECT_ALLOCATION_FAILURE"
 
 
-def test_policies_differ_as_they_should(compared):
-    """Wide bounds: a busy machine must not fail this, a policy that does nothing must."""
-    rows = rows_of(compared)
-    rate = {key: {condition: rows[key][condition]["kernels_per_s"] for condition in ("alone", "beside_idle", "beside_busy")} for key in KEYS[1:4]}
-    assert rate["vgpu-best-effort"]["beside_idle"] > 0.75 * rate["vgpu-best-effort"]["alone"], "an idle neighbour costs nothing"
-    assert 0.3 < rate["vgpu-best-effort"]["beside_busy"] / rate["vgpu-best-effort"]["alone"] < 0.7, "a saturating one takes its half"
-    assert rate["vgpu-equal-share"]["beside_idle"] < 0.75 * rate["vgpu-equal-share"]["alone"], "a connected neighbour has its part"
-    fixed = rate["vgpu-fixed-share"]
-    assert fixed["alone"] < 0.75 * rate["vgpu-best-effort"]["alone"], "its own part is all it gets, also alone"
-    assert fixed["beside_busy"] > 0.6 * fixed["alone"], "and the neighbour does not take from it"
+def policies_wrong(document):
+    """What the figures say against the policies. Wide bounds: each figure is one of a few on a machine that others use too."""
+    rows = {row["key"]: row for row in document["rows"]}
+    rate = lambda key, condition: rows[f"vgpu-{key}"][condition]["kernels_per_s"]
+    checks = [
+        ("best-effort: an idle neighbour costs nothing", rate("best-effort", "beside_idle") > 0.75 * rate("best-effort", "alone")),
+        ("best-effort: a saturating one takes its half", 0.3 < rate("best-effort", "beside_busy") / rate("best-effort", "alone") < 0.7),
+        ("equal-share: a connected neighbour has its part", rate("equal-share", "beside_idle") < 0.75 * rate("equal-share", "alone")),
+        ("fixed-share: its own part is all it gets, also alone", rate("fixed-share", "alone") < 0.75 * rate("best-effort", "alone")),
+        ("fixed-share: the neighbour does not take from it", rate("fixed-share", "beside_busy") > 0.6 * rate("fixed-share", "alone")),
+    ]
+    return [text for text, holds in checks if not holds] and {"wrong": [text for text, holds in checks if not holds], "drift": document["drift"]}
+
+
+def test_policies_differ_as_they_should(compared, tranched):
+    """Figures of one run are set against each other, and a build beside it can spoil one: a run that says something else is repeated
+    twice. A policy that does nothing fails all three."""
+    wrong = [policies_wrong(compared["document"])]
+    while wrong[-1] and len(wrong) < 3:
+        wrong.append(policies_wrong(json.loads(tranched.tranche("compare", "cpu0", "--quick", "--seconds", "1.5", "--json", check=True, timeout=170).stdout)))
+    assert not wrong[-1], wrong
 
 
 class Page(html.parser.HTMLParser):
