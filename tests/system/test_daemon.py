@@ -310,7 +310,7 @@ def test_a_worker_that_cannot_be_started_is_told_to_the_client(tranched):
             assert status == 3 and "cannot start tranche-worker" in text
 
 
-@pytest.mark.parametrize("signal_number,kind", [(signal.SIGKILL, "worker.failed"), (signal.SIGABRT, "worker.failed"), (signal.SIGSTOP, "worker.killed")])
+@pytest.mark.parametrize("signal_number,kind", [(signal.SIGKILL, "worker.failed"), (signal.SIGTERM, "worker.failed"), (signal.SIGSTOP, "worker.killed")])
 def test_a_worker_that_dies_or_is_stopped_is_noticed(tranched, signal_number, kind):
     share = create(tranched, "a")
     client, other = Client(share).greeted(), None
