@@ -9,7 +9,7 @@ bool wire_out_grow(struct wire_out *out, size_t n)
         out->bad = true;
         return false;
     }
-    size_t cap = need * 2 < 4096 ? 4096 : need * 2;
+    size_t cap = need * 2 < 4096 ? 4096 : need * 2 < WIRE_FRAME_MAX ? need * 2 : WIRE_FRAME_MAX;
     uint8_t *p = out->heap ? realloc(out->buf, cap) : malloc(cap);
     if (!p) {
         out->bad = true;

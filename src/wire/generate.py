@@ -5,12 +5,16 @@ import re
 import sys
 
 SCALAR = {"u32": "uint32_t", "u64": "uint64_t", "i32": "int32_t", "id": "uint32_t"}
+TYPES = {*SCALAR, "x3", "blob", "str"}
 COMMAND_FIELDS = "queue, sequence, event, wait list"
 
 
 class Field:
-    def __init__(self, text):
-        self.type, self.name = text.split()
+    def __init__(self, text, message):
+        m = re.match(r"(\w+) (\w+)$", text)
+        if not m or m[1] not in TYPES:
+            sys.exit(f"opencl.calls: {message}: '{text}' is not a type ({' '.join(sorted(TYPES))}) and a name")
+        self.type, self.name = m[1], m[2]
 
     def declare(self):
         if self.type == "x3":
@@ -34,8 +38,8 @@ class Message:
         if not m:
             sys.exit(f"opencl.calls: cannot read: {line}")
         self.number, self.kind, self.name = number, m[1], m[2]
-        self.fields = [Field(f.strip()) for f in m[3].split(",") if f.strip()]
-        self.answer = [Field(f.strip()) for f in (m[4] or "").split(",") if f.strip()]
+        self.fields = [Field(f.strip(), m[2]) for f in m[3].split(",") if f.strip()]
+        self.answer = [Field(f.strip(), m[2]) for f in (m[4] or "").split(",") if f.strip()]
         if (self.kind == "sync") != bool(self.answer):
             sys.exit(f"opencl.calls: {self.name}: an answer belongs to sync messages, and only to them")
 
@@ -128,6 +132,9 @@ def main():
         else:
             messages.append(Message(len(messages) + 1, line))
     known = {m.name for m in messages} | {"client"}
+    for m in messages:
+        if m is not next(other for other in messages if other.name == m.name):
+            sys.exit(f"opencl.calls: there are two messages named {m.name}")
     for name, how in calls:
         for part in how.split():
             if part not in known:
