@@ -56,6 +56,8 @@ static bool cut(struct piece **at, uint64_t pad, uint64_t n)
 uint64_t arena_take(struct arena *a, uint64_t n, uint64_t align)
 {
     uint64_t offset = UINT64_MAX;
+    if (n == 0 || rounded(n) < n)
+        return UINT64_MAX;
     n = rounded(n);
     pthread_mutex_lock(&a->lock);
     struct piece **best = NULL;
