@@ -141,7 +141,7 @@ static void submit_ready(struct queue *q)
         if (device && !q->inside)
             break;
         c->cost_ns = device ? command_cost_ns(s, c) : 0;
-        if (device && (!window_open(q, c, quantum_ns) || (q->nflying && must_yield(q, c))))
+        if (device && (!window_open(q, c, quantum_ns) || must_yield(q, c)))
             break;
         if (!(q->pending = c->next))
             q->pending_end = &q->pending;
