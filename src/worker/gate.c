@@ -2,6 +2,8 @@
 /* The worker's single turn: see gate.h. */
 #include "worker/gate.h"
 
+#include "worker/session.h"
+
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -66,7 +68,9 @@ void gate_enter(struct gate *g)
         int r = sched_acquire(g->client);
         pthread_mutex_lock(&g->lock);
         g->acquiring = false;
-        g->held = r == 0;
+        if (r < 0)
+            session_fail("no more turns: this client's place in the scheduler is gone");
+        g->held = true;
         atomic_store(&g->quantum_ns, sched_page_config(g->page).quantum_ns);
         pthread_cond_broadcast(&g->changed);
     }
