@@ -20,6 +20,8 @@
 #define WIRE_STREAM_CHUNK_BYTES (UINT64_C(1) << 20)
 #define WIRE_NO_OFFSET UINT64_MAX    /* a buffer that does not live in the arena */
 #define WIRE_NO_EVENT UINT32_MAX
+/* Facts about the device beyond OpenCL's own names: cl_image_format lists by image type (0x10F1..) and access (0 read, 1 write, 2 read-write, 3 both in one kernel). */
+#define WIRE_FACT_FORMATS(type, access) (UINT32_C(0x7f000000) | ((type) & 0xff) << 8 | (access))
 
 struct wire_frame {      /* before every message in a ring */
     uint32_t bytes;      /* of the payload that follows */

@@ -23,6 +23,11 @@ static bool take_objects(struct command *c, uint32_t n, const uint32_t *ids, enu
     return true;
 }
 
+static bool images(const struct command *c, bool first, bool second)
+{
+    return c->objects[0]->u.mem.image == first && c->objects[1]->u.mem.image == second;
+}
+
 static bool decode_body(struct command *c, struct wire_in *in)
 {
     switch (c->op) {
@@ -46,6 +51,18 @@ static bool decode_body(struct command *c, struct wire_in *in)
     case WIRE_OP_fill:
         wire_get_fill(in, &c->u.fill);
         return !in->bad && take_objects(c, 1, &c->u.fill.mem, OBJECT_MEM);
+    case WIRE_OP_copy_image:
+        wire_get_copy_image(in, &c->u.copy_image);
+        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.copy_image.source, c->u.copy_image.target }, OBJECT_MEM) && images(c, true, true);
+    case WIRE_OP_image_to_buffer:
+        wire_get_image_to_buffer(in, &c->u.image_to_buffer);
+        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.image_to_buffer.image, c->u.image_to_buffer.buffer }, OBJECT_MEM) && images(c, true, false);
+    case WIRE_OP_buffer_to_image:
+        wire_get_buffer_to_image(in, &c->u.buffer_to_image);
+        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.buffer_to_image.buffer, c->u.buffer_to_image.image }, OBJECT_MEM) && images(c, false, true);
+    case WIRE_OP_fill_image:
+        wire_get_fill_image(in, &c->u.fill_image);
+        return !in->bad && c->u.fill_image.color.size <= 16 && take_objects(c, 1, &c->u.fill_image.image, OBJECT_MEM) && c->objects[0]->u.mem.image;
     case WIRE_OP_marker:
         return true;
     default:
@@ -134,38 +151,57 @@ static cl_int stream(struct queue *q, struct command *c)
 
 /* ---- to the driver ---- */
 
-static cl_int submit_copy_rect(struct queue *q, struct command *c)
+struct triple { size_t n[3]; };
+static struct triple triple(const uint64_t v[3]) { return (struct triple){ { v[0], v[1], v[2] } }; }
+
+static cl_int submit_copy_rect(struct queue *q, struct command *c, cl_mem source, cl_mem target)
 {
     const struct wire_copy_rect *m = &c->u.copy_rect;
-    size_t source[3], target[3], region[3];
-    for (int i = 0; i < 3; i++) {
-        source[i] = m->source_origin[i];
-        target[i] = m->target_origin[i];
-        region[i] = m->region[i];
-    }
-    return clEnqueueCopyBufferRect(q->native, c->objects[0]->u.mem.native, c->objects[1]->u.mem.native, source, target, region, m->source_row,
+    return clEnqueueCopyBufferRect(q->native, source, target, triple(m->source_origin).n, triple(m->target_origin).n, triple(m->region).n, m->source_row,
                                    m->source_slice, m->target_row, m->target_slice, 0, NULL, &c->native);
+}
+
+static cl_int submit_fill_image(struct queue *q, struct command *c, cl_mem image)
+{
+    const struct wire_fill_image *m = &c->u.fill_image;
+    _Alignas(16) uint8_t color[16] = { 0 };
+    memcpy(color, m->color.data, m->color.size);
+    return clEnqueueFillImage(q->native, image, color, triple(m->origin).n, triple(m->region).n, 0, NULL, &c->native);
+}
+
+static cl_int submit_image_copy(struct queue *q, struct command *c, cl_mem source, cl_mem target)
+{
+    const struct wire_copy_image *i = &c->u.copy_image;
+    const struct wire_image_to_buffer *out = &c->u.image_to_buffer;
+    const struct wire_buffer_to_image *in = &c->u.buffer_to_image;
+    switch (c->op) {
+    case WIRE_OP_copy_image:
+        return clEnqueueCopyImage(q->native, source, target, triple(i->source_origin).n, triple(i->target_origin).n, triple(i->region).n, 0, NULL, &c->native);
+    case WIRE_OP_image_to_buffer:
+        return clEnqueueCopyImageToBuffer(q->native, source, target, triple(out->origin).n, triple(out->region).n, out->offset, 0, NULL, &c->native);
+    default:
+        return clEnqueueCopyBufferToImage(q->native, source, target, in->offset, triple(in->origin).n, triple(in->region).n, 0, NULL, &c->native);
+    }
 }
 
 void command_submit(struct queue *q, struct command *c)
 {
-    cl_mem a = c->nobjects ? c->objects[0]->u.mem.native : NULL;
+    const struct wire_write_inline *w = &c->u.write_inline;
+    const struct wire_copy *copy = &c->u.copy;
+    const struct wire_fill *fill = &c->u.fill;
+    cl_mem a = c->op != WIRE_OP_ndrange ? c->objects[0]->u.mem.native : NULL, b = c->op != WIRE_OP_ndrange && c->nobjects > 1 ? c->objects[1]->u.mem.native : NULL;
     switch (c->op) {
     case WIRE_OP_ndrange: c->status = kernel_launch(q, c); break;
-    case WIRE_OP_write_inline:
-        c->status = clEnqueueWriteBuffer(q->native, a, CL_FALSE, c->u.write_inline.offset, c->u.write_inline.data.size, c->u.write_inline.data.data, 0, NULL,
-                                         &c->native);
-        break;
+    case WIRE_OP_write_inline: c->status = clEnqueueWriteBuffer(q->native, a, CL_FALSE, w->offset, w->data.size, w->data.data, 0, NULL, &c->native); break;
     case WIRE_OP_stream_write:
     case WIRE_OP_stream_read: c->status = stream(q, c); break;
-    case WIRE_OP_copy:
-        c->status = clEnqueueCopyBuffer(q->native, a, c->objects[1]->u.mem.native, c->u.copy.source_offset, c->u.copy.target_offset, c->u.copy.size, 0, NULL,
-                                        &c->native);
-        break;
-    case WIRE_OP_copy_rect: c->status = submit_copy_rect(q, c); break;
+    case WIRE_OP_copy: c->status = clEnqueueCopyBuffer(q->native, a, b, copy->source_offset, copy->target_offset, copy->size, 0, NULL, &c->native); break;
+    case WIRE_OP_copy_rect: c->status = submit_copy_rect(q, c, a, b); break;
     case WIRE_OP_fill:
-        c->status = clEnqueueFillBuffer(q->native, a, c->u.fill.pattern.data, c->u.fill.pattern.size, c->u.fill.offset, c->u.fill.size, 0, NULL, &c->native);
+        c->status = clEnqueueFillBuffer(q->native, a, fill->pattern.data, fill->pattern.size, fill->offset, fill->size, 0, NULL, &c->native);
         break;
+    case WIRE_OP_fill_image: c->status = submit_fill_image(q, c, a); break;
+    default: c->status = submit_image_copy(q, c, a, b); break;
     }
 }
 
@@ -177,6 +213,10 @@ uint64_t command_cost_ns(const struct session *s, struct command *c)
     case WIRE_OP_copy: return 5000 + c->u.copy.size / COPY_BYTES_PER_NS;
     case WIRE_OP_copy_rect: return 5000 + c->objects[1]->u.mem.size / COPY_BYTES_PER_NS;
     case WIRE_OP_fill: return 5000 + c->u.fill.size / COPY_BYTES_PER_NS;
+    case WIRE_OP_fill_image: return 5000 + c->objects[0]->u.mem.size / COPY_BYTES_PER_NS;
+    case WIRE_OP_copy_image:
+    case WIRE_OP_image_to_buffer:
+    case WIRE_OP_buffer_to_image: return 5000 + MAX(c->objects[0]->u.mem.size, c->objects[1]->u.mem.size) / COPY_BYTES_PER_NS;
     default: return gate_quantum_ns(s->gate);
     }
 }

@@ -126,6 +126,101 @@ static void serve_subbuffer_create(struct session *s, const struct answer *a, co
     ANSWER(a, subbuffer_create, .error = e);
 }
 
+/* Bytes of one pixel, as the driver sees the format; 0 when it has none such. Asked of a one-pixel image. */
+static size_t element_size(struct session *s, const cl_image_format *f, cl_int *ret_error)
+{
+    cl_image_desc one = { .image_type = CL_MEM_OBJECT_IMAGE1D, .image_width = 1 };
+    size_t n = 0;
+    cl_mem m = clCreateImage(s->driver.context, CL_MEM_READ_WRITE, f, &one, NULL, ret_error);
+    if (m) {
+        clGetImageInfo(m, CL_IMAGE_ELEMENT_SIZE, sizeof n, &n, NULL);
+        clReleaseMemObject(m);
+    }
+    return n;
+}
+
+/* Rows and slices without gaps; false when a size overflows or a dimension is none. */
+static bool image_layout(const struct wire_image_create *m, size_t element, uint64_t *ret_row, uint64_t *ret_slice, uint64_t *ret_total)
+{
+    uint64_t depth = m->kind == CL_MEM_OBJECT_IMAGE3D ? m->depth : m->layers;
+    *ret_row = m->buffer_row;
+    if (!m->width || !m->height || !depth || (!m->buffer_row && __builtin_mul_overflow(m->width, (uint64_t)element, ret_row)))
+        return false;
+    if (m->width > *ret_row / element)
+        return false;
+    return !__builtin_mul_overflow(*ret_row, m->height, ret_slice) && !__builtin_mul_overflow(*ret_slice, depth, ret_total);
+}
+
+static cl_int image_native(struct session *s, struct object *o, const struct wire_image_create *m, const cl_image_format *f, uint64_t row, uint64_t slice)
+{
+    bool sliced = m->kind == CL_MEM_OBJECT_IMAGE3D || m->kind == CL_MEM_OBJECT_IMAGE1D_ARRAY || m->kind == CL_MEM_OBJECT_IMAGE2D_ARRAY;
+    cl_image_desc d = { .image_type = m->kind, .image_width = m->width, .image_height = m->height, .image_depth = m->depth, .image_array_size = m->layers,
+                        .image_row_pitch = o->parent && m->kind == CL_MEM_OBJECT_IMAGE1D_BUFFER ? 0 : row, .image_slice_pitch = sliced ? slice : 0 };
+    cl_int e;
+    if (o->parent)
+        d.buffer = o->parent->u.mem.native;
+    o->u.mem.native = clCreateImage(s->driver.context, access_flags(m->flags) | (o->parent ? 0 : CL_MEM_USE_HOST_PTR), f, &d,
+                                    o->parent ? NULL : (uint8_t *)s->header + WIRE_ARENA_OFFSET + o->u.mem.offset, &e);
+    return e;
+}
+
+/* Images live in the arena with rows that both sides know, or in a buffer that does. */
+static cl_int image_open(struct session *s, struct object *o, const struct wire_image_create *m, struct wire_image_create_answer *a)
+{
+    cl_image_format f = { m->order, m->type };
+    cl_int e = CL_INVALID_IMAGE_DESCRIPTOR;
+    uint64_t total;
+    o->u.mem.offset = WIRE_NO_OFFSET;
+    o->u.mem.image = true;
+    a->element = (uint32_t)element_size(s, &f, &e);
+    if (!a->element)
+        return e;
+    if (!image_layout(m, a->element, &a->row, &a->slice, &total))
+        return CL_INVALID_IMAGE_DESCRIPTOR;
+    o->u.mem.size = total;
+    if (m->buffer) {
+        o->parent = objects_get(m->buffer, OBJECT_MEM);
+        return o->parent && !o->parent->u.mem.image && total <= o->parent->u.mem.size ? image_native(s, o, m, &f, a->row, a->slice) : CL_INVALID_IMAGE_DESCRIPTOR;
+    }
+    if (total > s->driver.max_alloc || !reserve(s, total))
+        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    o->u.mem.reserved = total;
+    o->u.mem.offset = arena_take(s->arena, total, 4096);
+    if (o->u.mem.offset == WIRE_NO_OFFSET)
+        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    a->offset = o->u.mem.offset;
+    return image_native(s, o, m, &f, a->row, a->slice);
+}
+
+static void serve_image_create(struct session *s, const struct answer *a, const struct wire_image_create *m)
+{
+    struct wire_image_create_answer answer = { .error = CL_INVALID_OPERATION };
+    if (s->driver.unified) {
+        struct object *o = object_new(s, OBJECT_MEM);
+        answer.error = image_open(s, o, m, &answer);
+        if (answer.error == CL_SUCCESS)
+            objects_put(m->mem, o);
+        else
+            object_unref(o);
+    }
+    ANSWER(a, image_create, .error = answer.error, .offset = answer.offset, .row = answer.row, .slice = answer.slice, .element = answer.element);
+}
+
+static void serve_sampler_create(struct session *s, const struct answer *a, const struct wire_sampler_create *m)
+{
+    cl_sampler_properties list[] = { CL_SAMPLER_NORMALIZED_COORDS, m->normalized, CL_SAMPLER_ADDRESSING_MODE, m->addressing, CL_SAMPLER_FILTER_MODE, m->filter, 0 };
+    cl_int e;
+    cl_sampler native = clCreateSamplerWithProperties(s->driver.context, list, &e);
+    if (native) {
+        struct object *o = object_new(s, OBJECT_SAMPLER);
+        o->u.sampler = native;
+        objects_put(m->sampler, o);
+    }
+    ANSWER(a, sampler_create, .error = native ? CL_SUCCESS : e);
+}
+
+static void serve_sampler_destroy(struct session *s, const struct wire_sampler_destroy *m) { object_unref(objects_take(m->sampler, OBJECT_SAMPLER)); }
+
 static void serve_mem_destroy(struct session *s, const struct wire_mem_destroy *m)
 {
     struct object *o = objects_take(m->mem, OBJECT_MEM);
@@ -162,13 +257,14 @@ static void serve_program_from_binary(struct session *s, const struct answer *a,
 }
 
 /* The client's options, plus what it takes to know which arguments are buffers. */
-static char *build_options(const struct wire_blob *b)
+static char *build_options(const struct wire_blob *b, const char *extra)
 {
     char *text = NULL;
     if (b->size && memchr(b->data, '\0', b->size))
         return NULL;
-    return asprintf(&text, "%.*s -cl-kernel-arg-info", (int)b->size, b->size ? (const char *)b->data : "") < 0 ? NULL : text;
+    return asprintf(&text, "%.*s%s", (int)b->size, b->size ? (const char *)b->data : "", extra) < 0 ? NULL : text;
 }
+#define KERNEL_ARG_INFO " -cl-kernel-arg-info"
 
 static char *build_log(struct session *s, cl_program p)
 {
@@ -181,27 +277,117 @@ static char *build_log(struct session *s, cl_program p)
     return log;
 }
 
+/* What a build, compilation or link left behind. */
+struct outcome {
+    cl_build_status status;
+    cl_program_binary_type type;
+    size_t global_bytes;
+    char *log;
+    struct wire_out kernels;
+};
+
+static void outcome_read(struct session *s, struct object *o, cl_int e, struct outcome *r)
+{
+    cl_program p = o->u.program.native;
+    cl_device_id d = s->driver.device;
+    clGetProgramBuildInfo(p, d, CL_PROGRAM_BUILD_STATUS, sizeof r->status, &r->status, NULL);
+    clGetProgramBuildInfo(p, d, CL_PROGRAM_BINARY_TYPE, sizeof r->type, &r->type, NULL);
+    clGetProgramBuildInfo(p, d, CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE, sizeof r->global_bytes, &r->global_bytes, NULL);
+    r->log = build_log(s, p);
+    o->u.program.built = e == CL_SUCCESS && r->type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
+    if (o->u.program.built)
+        kernels_describe(s, p, &r->kernels);
+}
+
+static void outcome_done(struct outcome *r)
+{
+    free(r->log);
+    wire_out_done(&r->kernels);
+}
+
 static void serve_program_build(struct session *s, const struct answer *a, const struct wire_program_build *m)
 {
     struct object *o = objects_get(m->program, OBJECT_PROGRAM);
-    _cleanup_free_ char *options = build_options(&m->options), *log = NULL;
-    struct wire_out kernels = { 0 };
+    _cleanup_free_ char *options = build_options(&m->options, KERNEL_ARG_INFO);
+    _cleanup_(outcome_done) struct outcome r = { .status = CL_BUILD_ERROR };
     cl_int e = !o || !o->u.program.native ? CL_INVALID_PROGRAM : !options ? CL_INVALID_BUILD_OPTIONS : CL_SUCCESS;
-    cl_build_status status = CL_BUILD_ERROR;
-    size_t global = 0;
     if (!e) {
         e = clBuildProgram(o->u.program.native, 1, &s->driver.device, options, NULL, NULL);
-        clGetProgramBuildInfo(o->u.program.native, s->driver.device, CL_PROGRAM_BUILD_STATUS, sizeof status, &status, NULL);
-        clGetProgramBuildInfo(o->u.program.native, s->driver.device, CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE, sizeof global, &global, NULL);
-        log = build_log(s, o->u.program.native);
-        o->u.program.built = e == CL_SUCCESS;
+        outcome_read(s, o, e, &r);
     }
-    if (!e)
-        kernels_describe(s, o->u.program.native, &kernels);
-    ANSWER(a, program_build, .error = e, .status = status, .log = wire_blob_text(log ? log : ""), .global_bytes = global,
-           .kernels = { kernels.buf, (uint32_t)kernels.len });
-    wire_out_done(&kernels);
+    ANSWER(a, program_build, .error = e, .status = r.status, .log = wire_blob_text(r.log ? r.log : ""), .global_bytes = r.global_bytes,
+           .kernels = { r.kernels.buf, (uint32_t)r.kernels.len });
     object_unref(o);
+}
+
+#define INPUTS_MAX 4096
+
+/* Programs named in a blob: with names {id, text} for headers, or bare ids. Returns how many, or -1. References are in `held`. */
+static int take_programs(const struct wire_blob *b, bool with_names, cl_program *natives, char **names, struct object **held)
+{
+    struct wire_in in = { b->data, b->size, 0, false };
+    int n = 0;
+    while (in.pos < in.len) {
+        struct wire_blob name = { 0 };
+        uint32_t id;
+        wire_get_u32(&in, &id);
+        if (with_names)
+            wire_get_blob(&in, &name);
+        if (in.bad || n == INPUTS_MAX || !(held[n] = objects_get(id, OBJECT_PROGRAM)))
+            return -1;
+        natives[n] = held[n]->u.program.native;
+        if (with_names)
+            names[n] = strndup(name.size ? name.data : "", name.size);
+        n++;
+    }
+    return n;
+}
+
+struct inputs { cl_program natives[INPUTS_MAX]; char *names[INPUTS_MAX]; struct object *held[INPUTS_MAX]; };
+
+static void inputs_free(struct inputs *in)
+{
+    for (int i = 0; in && i < INPUTS_MAX; i++) {
+        free(in->names[i]);
+        object_unref(in->held[i]);
+    }
+    free(in);
+}
+
+static void serve_program_compile(struct session *s, const struct answer *a, const struct wire_program_compile *m)
+{
+    struct object *o = objects_get(m->program, OBJECT_PROGRAM);
+    struct inputs *in = calloc(1, sizeof *in);
+    _cleanup_free_ char *options = build_options(&m->options, KERNEL_ARG_INFO);
+    _cleanup_(outcome_done) struct outcome r = { .status = CL_BUILD_ERROR };
+    int n = in ? take_programs(&m->headers, true, in->natives, in->names, in->held) : -1;
+    cl_int e = n < 0 || !o || !o->u.program.native ? CL_INVALID_PROGRAM : !options ? CL_INVALID_COMPILER_OPTIONS : CL_SUCCESS;
+    if (!e) {
+        e = clCompileProgram(o->u.program.native, 1, &s->driver.device, options, (cl_uint)n, n ? in->natives : NULL, n ? (const char **)in->names : NULL, NULL, NULL);
+        outcome_read(s, o, e, &r);
+    }
+    ANSWER(a, program_compile, .error = e, .status = r.status, .log = wire_blob_text(r.log ? r.log : ""));
+    inputs_free(in);
+    object_unref(o);
+}
+
+static void serve_program_link(struct session *s, const struct answer *a, const struct wire_program_link *m)
+{
+    struct object *o = object_new(s, OBJECT_PROGRAM);
+    struct inputs *in = calloc(1, sizeof *in);
+    _cleanup_free_ char *options = build_options(&m->options, "");
+    _cleanup_(outcome_done) struct outcome r = { .status = CL_BUILD_ERROR };
+    int n = in ? take_programs(&m->inputs, false, in->natives, NULL, in->held) : -1;
+    cl_int e = n < 1 ? CL_INVALID_PROGRAM : !options ? CL_INVALID_LINKER_OPTIONS : CL_SUCCESS;
+    if (!e) {
+        o->u.program.native = clLinkProgram(s->driver.context, 1, &s->driver.device, options, (cl_uint)n, in->natives, NULL, NULL, &e);
+        if (o->u.program.native)
+            outcome_read(s, o, e, &r);
+    }
+    objects_put(m->program, o);      /* also after a failure: the client releases the handle either way */
+    ANSWER(a, program_link, .error = e, .status = r.status, .log = wire_blob_text(r.log ? r.log : ""), .global_bytes = r.global_bytes, .type = r.type,
+           .kernels = { r.kernels.buf, (uint32_t)r.kernels.len });
+    inputs_free(in);
 }
 
 static void serve_program_binary(struct session *s, const struct answer *a, const struct wire_program_binary *m)

@@ -28,7 +28,7 @@ static const cl_device_info passed_on[] = {
     CL_DEVICE_ADDRESS_BITS, CL_DEVICE_MAX_PARAMETER_SIZE, CL_DEVICE_MEM_BASE_ADDR_ALIGN, CL_DEVICE_MIN_DATA_TYPE_ALIGN_SIZE, CL_DEVICE_SINGLE_FP_CONFIG,
     CL_DEVICE_DOUBLE_FP_CONFIG, CL_DEVICE_HALF_FP_CONFIG, CL_DEVICE_GLOBAL_MEM_CACHE_TYPE, CL_DEVICE_GLOBAL_MEM_CACHELINE_SIZE, CL_DEVICE_GLOBAL_MEM_CACHE_SIZE,
     CL_DEVICE_MAX_CONSTANT_ARGS, CL_DEVICE_LOCAL_MEM_TYPE, CL_DEVICE_LOCAL_MEM_SIZE, CL_DEVICE_ERROR_CORRECTION_SUPPORT, CL_DEVICE_PROFILING_TIMER_RESOLUTION,
-    CL_DEVICE_ENDIAN_LITTLE, CL_DEVICE_AVAILABLE, CL_DEVICE_COMPILER_AVAILABLE, CL_DEVICE_VENDOR, CL_DRIVER_VERSION, CL_DEVICE_PROFILE, CL_DEVICE_VERSION,
+    CL_DEVICE_ENDIAN_LITTLE, CL_DEVICE_AVAILABLE, CL_DEVICE_COMPILER_AVAILABLE, CL_DEVICE_LINKER_AVAILABLE, CL_DEVICE_VENDOR, CL_DRIVER_VERSION, CL_DEVICE_PROFILE, CL_DEVICE_VERSION,
     CL_DEVICE_HOST_UNIFIED_MEMORY, CL_DEVICE_NATIVE_VECTOR_WIDTH_CHAR, CL_DEVICE_NATIVE_VECTOR_WIDTH_SHORT, CL_DEVICE_NATIVE_VECTOR_WIDTH_INT,
     CL_DEVICE_NATIVE_VECTOR_WIDTH_LONG, CL_DEVICE_NATIVE_VECTOR_WIDTH_FLOAT, CL_DEVICE_NATIVE_VECTOR_WIDTH_DOUBLE, CL_DEVICE_NATIVE_VECTOR_WIDTH_HALF,
     CL_DEVICE_OPENCL_C_VERSION, CL_DEVICE_PREFERRED_INTEROP_USER_SYNC, CL_DEVICE_PRINTF_BUFFER_SIZE, CL_DEVICE_MAX_GLOBAL_VARIABLE_SIZE,
@@ -44,11 +44,20 @@ static const char *const carried_extensions[] = {
     "cl_khr_local_int32_extended_atomics", "cl_khr_int64_base_atomics", "cl_khr_int64_extended_atomics", "cl_khr_fp64", "cl_khr_fp16", "cl_khr_select_fprounding_mode",
     "cl_khr_expect_assume", "cl_khr_extended_bit_ops", "cl_khr_integer_dot_product", "cl_khr_work_group_uniform_arithmetic", "cl_ext_float_atomics",
     "cl_nv_pragma_unroll",
+    "cl_khr_3d_image_writes",
 };
 static const char *const carried_features[] = {
     "__opencl_c_fp64", "__opencl_c_int64", "__opencl_c_atomic_order_acq_rel", "__opencl_c_atomic_order_seq_cst", "__opencl_c_atomic_scope_device",
     "__opencl_c_atomic_scope_all_devices", "__opencl_c_generic_address_space", "__opencl_c_program_scope_global_variables",
     "__opencl_c_work_group_collective_functions", "__opencl_c_integer_dot_product_input_4x8bit", "__opencl_c_integer_dot_product_input_4x8bit_packed",
+    "__opencl_c_images", "__opencl_c_3d_image_writes", "__opencl_c_read_write_images",
+};
+
+/* Carried where images are: on unified devices (the pixels are in the arena). */
+static const cl_device_info image_infos[] = {
+    CL_DEVICE_IMAGE_SUPPORT, CL_DEVICE_MAX_READ_IMAGE_ARGS, CL_DEVICE_MAX_WRITE_IMAGE_ARGS, CL_DEVICE_MAX_READ_WRITE_IMAGE_ARGS, CL_DEVICE_MAX_SAMPLERS,
+    CL_DEVICE_IMAGE_PITCH_ALIGNMENT, CL_DEVICE_IMAGE_BASE_ADDRESS_ALIGNMENT, CL_DEVICE_IMAGE2D_MAX_WIDTH, CL_DEVICE_IMAGE2D_MAX_HEIGHT, CL_DEVICE_IMAGE3D_MAX_WIDTH,
+    CL_DEVICE_IMAGE3D_MAX_HEIGHT, CL_DEVICE_IMAGE3D_MAX_DEPTH, CL_DEVICE_IMAGE_MAX_BUFFER_SIZE, CL_DEVICE_IMAGE_MAX_ARRAY_SIZE,
 };
 
 static bool listed(const char *name, size_t n, const char *const *list, size_t count)
@@ -89,14 +98,28 @@ static void put_versions(const struct session *s, struct wire_out *out, cl_devic
     put(out, SPACE_DEVICE, name, own, kept * sizeof *own);
 }
 
-static void put_passed_on(const struct session *s, struct wire_out *out)
+static void put_infos(const struct session *s, struct wire_out *out, const cl_device_info *names, size_t count)
 {
     char buf[16384];
-    for (size_t i = 0; i < ARRAY_LEN(passed_on); i++) {
+    for (size_t i = 0; i < count; i++) {
         size_t n = 0;
-        if (clGetDeviceInfo(s->driver.device, passed_on[i], sizeof buf, buf, &n) == CL_SUCCESS && n <= sizeof buf)
-            put(out, SPACE_DEVICE, passed_on[i], buf, n);
+        if (clGetDeviceInfo(s->driver.device, names[i], sizeof buf, buf, &n) == CL_SUCCESS && n <= sizeof buf)
+            put(out, SPACE_DEVICE, names[i], buf, n);
     }
+}
+
+#define FORMATS_MAX 256
+
+static void put_formats(const struct session *s, struct wire_out *out)
+{
+    static const cl_mem_flags access[] = { CL_MEM_READ_ONLY, CL_MEM_WRITE_ONLY, CL_MEM_READ_WRITE, CL_MEM_KERNEL_READ_AND_WRITE };
+    cl_image_format list[FORMATS_MAX];
+    for (cl_mem_object_type type = CL_MEM_OBJECT_IMAGE2D; type <= CL_MEM_OBJECT_IMAGE1D_BUFFER; type++)
+        for (uint32_t i = 0; i < ARRAY_LEN(access); i++) {
+            cl_uint n = 0;
+            if (clGetSupportedImageFormats(s->driver.context, access[i], type, FORMATS_MAX, list, &n) == CL_SUCCESS)
+                put(out, SPACE_DEVICE, WIRE_FACT_FORMATS(type, i), list, MIN(n, (cl_uint)FORMATS_MAX) * sizeof *list);
+        }
 }
 
 static void put_limits(const struct session *s, struct wire_out *out)
@@ -124,7 +147,7 @@ static void put_absent(struct wire_out *out)
         CL_DEVICE_IMAGE_BASE_ADDRESS_ALIGNMENT, CL_DEVICE_MAX_PIPE_ARGS, CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS, CL_DEVICE_PIPE_MAX_PACKET_SIZE,
         CL_DEVICE_QUEUE_ON_DEVICE_PREFERRED_SIZE, CL_DEVICE_QUEUE_ON_DEVICE_MAX_SIZE, CL_DEVICE_MAX_ON_DEVICE_QUEUES, CL_DEVICE_MAX_ON_DEVICE_EVENTS,
         CL_DEVICE_MAX_NUM_SUB_GROUPS, CL_DEVICE_SUB_GROUP_INDEPENDENT_FORWARD_PROGRESS, CL_DEVICE_IMAGE_SUPPORT, CL_DEVICE_PIPE_SUPPORT,
-        CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT, CL_DEVICE_LINKER_AVAILABLE,
+        CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT,
     };
     static const cl_device_info absent_sizes[] = {
         CL_DEVICE_IMAGE2D_MAX_WIDTH, CL_DEVICE_IMAGE2D_MAX_HEIGHT, CL_DEVICE_IMAGE3D_MAX_WIDTH, CL_DEVICE_IMAGE3D_MAX_HEIGHT, CL_DEVICE_IMAGE3D_MAX_DEPTH,
@@ -165,7 +188,11 @@ static void put_platform(struct wire_out *out)
 void facts_collect(const struct session *s, struct wire_out *out)
 {
     put_platform(out);
-    put_passed_on(s, out);
+    put_infos(s, out, passed_on, ARRAY_LEN(passed_on));
     put_limits(s, out);
     put_absent(out);
+    if (s->driver.unified) {
+        put_infos(s, out, image_infos, ARRAY_LEN(image_infos));     /* the later answer counts */
+        put_formats(s, out);
+    }
 }

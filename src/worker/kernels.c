@@ -15,7 +15,7 @@ struct kernel_copy {
     cl_kernel native;
     uint8_t *last;                 /* arguments of the last launch as they travelled */
     uint32_t last_size;
-    uint64_t *serials;             /* of the memory objects among them, by index */
+    uint64_t *serials;             /* of the objects among them, by index */
 };
 
 /* ---- description ---- */
@@ -91,7 +91,7 @@ void kernels_describe(struct session *s, cl_program program, struct wire_out *ou
 
 /* ---- arguments ---- */
 
-struct argument { uint32_t form, size, mem; const uint8_t *bytes; };
+struct argument { uint32_t form, size, handle; const uint8_t *bytes; };
 
 /* The next argument of a launch; false at the end or when it makes no sense (in->bad). */
 static bool next_argument(struct wire_in *in, struct argument *a)
@@ -104,14 +104,14 @@ static bool next_argument(struct wire_in *in, struct argument *a)
     if (a->form == ARGUMENT_VALUE) {
         a->bytes = a->size <= ARGUMENT_VALUE_MAX ? wire_get_bytes(in, a->size) : NULL;
         in->bad |= !a->bytes || a->size == 0;
-    } else if (a->form == ARGUMENT_MEM)
-        wire_get_u32(in, &a->mem);
+    } else if (a->form == ARGUMENT_MEM || a->form == ARGUMENT_SAMPLER)
+        wire_get_u32(in, &a->handle);
     else if (a->form != ARGUMENT_LOCAL && a->form != ARGUMENT_UNSET)
         in->bad = true;
     return !in->bad;
 }
 
-/* objects[0] is the kernel, objects[1 + i] the memory object of argument i or NULL. */
+/* objects[0] is the kernel, objects[1 + i] the memory object or sampler of argument i or NULL. */
 bool kernel_decode_arguments(struct command *c, uint32_t nargs_max)
 {
     struct wire_in in = { c->u.ndrange.arguments.data, c->u.ndrange.arguments.size, 0, false };
@@ -132,7 +132,9 @@ bool kernel_decode_arguments(struct command *c, uint32_t nargs_max)
     in = (struct wire_in){ c->u.ndrange.arguments.data, c->u.ndrange.arguments.size, 0, false };
     for (uint32_t i = 0; next_argument(&in, &a); i++) {
         c->objects[1 + i] = NULL;
-        if (a.form == ARGUMENT_MEM && a.mem && !(c->objects[1 + i] = objects_get(a.mem, OBJECT_MEM))) {
+        enum object_kind kind = a.form == ARGUMENT_MEM ? OBJECT_MEM : OBJECT_SAMPLER;
+        bool named = (a.form == ARGUMENT_MEM || a.form == ARGUMENT_SAMPLER) && a.handle;
+        if (named && !(c->objects[1 + i] = objects_get(a.handle, kind))) {
             c->nobjects = 1 + i;
             return false;
         }
@@ -166,15 +168,16 @@ static struct kernel_copy *copy_get(struct object *o, const struct queue *q, uin
     return k;
 }
 
-static cl_int set_argument(struct kernel_copy *k, uint32_t i, const struct argument *a, const struct object *mem)
+static cl_int set_argument(struct kernel_copy *k, uint32_t i, const struct argument *a, const struct object *object)
 {
     switch (a->form) {
     case ARGUMENT_VALUE: return clSetKernelArg(k->native, i, a->size, a->bytes);
     case ARGUMENT_LOCAL: return clSetKernelArg(k->native, i, a->size, NULL);
     case ARGUMENT_MEM: {
-        cl_mem m = mem ? mem->u.mem.native : NULL;
+        cl_mem m = object ? object->u.mem.native : NULL;
         return clSetKernelArg(k->native, i, sizeof m, &m);
     }
+    case ARGUMENT_SAMPLER: return object ? clSetKernelArg(k->native, i, sizeof object->u.sampler, &object->u.sampler) : CL_INVALID_SAMPLER;
     default: return CL_INVALID_KERNEL_ARGS;
     }
 }
@@ -188,12 +191,12 @@ static cl_int set_arguments(struct kernel_copy *k, struct command *c)
     bool aligned = k->last && k->last_size == b->size;
     cl_int e = CL_SUCCESS;
     for (uint32_t i = 0, start = 0; !e && next_argument(&in, &a); i++, start = (uint32_t)in.pos) {
-        const struct object *mem = c->objects[1 + i];
-        uint64_t serial = mem ? mem->serial : 0;
+        const struct object *object = c->objects[1 + i];
+        uint64_t serial = object ? object->serial : 0;
         aligned = aligned && memcmp(k->last + start, (const uint8_t *)b->data + start, 8) == 0;   /* same form and size, so the rest lines up */
         if (aligned && serial == k->serials[i] && memcmp(k->last + start, (const uint8_t *)b->data + start, in.pos - start) == 0)
             continue;
-        e = set_argument(k, i, &a, mem);
+        e = set_argument(k, i, &a, object);
         k->serials[i] = serial;
     }
     if (e || !aligned || k->last_size != b->size) {

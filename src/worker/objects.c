@@ -54,6 +54,10 @@ void object_unref(struct object *o)
             clReleaseProgram(o->u.program.native);
         break;
     case OBJECT_KERNEL: kernel_free(o); break;
+    case OBJECT_SAMPLER:
+        if (o->u.sampler)
+            clReleaseSampler(o->u.sampler);
+        break;
     case OBJECT_QUEUE: queue_free(o->u.queue); break;
     }
     struct object *parent = o->parent;

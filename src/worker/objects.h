@@ -4,7 +4,7 @@
 
 #include "worker/session.h"
 
-enum object_kind { OBJECT_QUEUE = 1, OBJECT_MEM, OBJECT_PROGRAM, OBJECT_KERNEL };
+enum object_kind { OBJECT_QUEUE = 1, OBJECT_MEM, OBJECT_PROGRAM, OBJECT_KERNEL, OBJECT_SAMPLER };
 
 struct queue;
 
@@ -20,12 +20,14 @@ struct object {
             cl_mem native;
             uint64_t size, offset;     /* place in the arena, or WIRE_NO_OFFSET */
             uint64_t reserved;         /* of the quota */
+            bool image;
             _Atomic bool released;     /* by the client */
         } mem;
         struct {
             cl_program native;
             bool built;
         } program;
+        cl_sampler sampler;
         struct {
             char *name;
             cl_uint nargs;

@@ -25,6 +25,10 @@ struct command {
         struct wire_copy copy;
         struct wire_copy_rect copy_rect;
         struct wire_fill fill;
+        struct wire_copy_image copy_image;
+        struct wire_image_to_buffer image_to_buffer;
+        struct wire_buffer_to_image buffer_to_image;
+        struct wire_fill_image fill_image;
     } u;
     cl_event native;                   /* once given to the driver */
     cl_int status;                     /* CL_SUCCESS, or why it failed */

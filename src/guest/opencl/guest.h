@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-enum kind { KIND_PLATFORM = 0x74720001, KIND_DEVICE, KIND_CONTEXT, KIND_QUEUE, KIND_MEM, KIND_PROGRAM, KIND_KERNEL, KIND_EVENT };
+enum kind { KIND_PLATFORM = 0x74720001, KIND_DEVICE, KIND_CONTEXT, KIND_QUEUE, KIND_MEM, KIND_PROGRAM, KIND_KERNEL, KIND_EVENT, KIND_SAMPLER };
 
 struct object {
     const struct _cl_icd_dispatch *dispatch;   /* first, for the loader */
@@ -58,12 +58,28 @@ struct _cl_event {
     uint32_t slot, generation;
 };
 
+/* A copy between the application's memory and a memory object, linear or rectangular (transfer.c). */
+struct transfer {
+    cl_mem mem;
+    bool write;
+    uint8_t *host;
+    uint64_t host_start, mem_start;                       /* of the first byte */
+    uint64_t region[3], host_row, host_slice, mem_row, mem_slice;   /* bytes, rows, slices; linear: {size, 1, 1} */
+};
+
 struct mapping {
     struct mapping *next;
     void *pointer;                             /* what the application has */
     void *shadow;                              /* malloc'ed copy to free at unmap, or NULL */
-    size_t offset, size;
     cl_map_flags flags;
+    struct transfer view;                      /* what it shows, as a write; no bytes where it is the memory itself */
+};
+
+struct image {
+    cl_image_format format;
+    cl_image_desc desc;                        /* pitches as given by the application */
+    size_t element, row, slice;                /* bytes, in the object's memory */
+    size_t host_row, host_slice;               /* in the application's memory (CL_MEM_USE_HOST_PTR) */
 };
 
 struct _cl_mem {
@@ -76,10 +92,21 @@ struct _cl_mem {
     uint8_t *memory;                           /* in the arena, NULL where the device has its own */
     cl_mem_properties *properties;
     size_t nproperties;
+    struct image *image;                       /* NULL for buffers */
     pthread_mutex_t lock;                      /* mappings and destructors */
     struct mapping *mappings;
     cl_uint map_count;
     struct destructor *destructors;
+};
+
+struct _cl_sampler {
+    struct object base;
+    cl_context context;
+    cl_bool normalized;
+    cl_addressing_mode addressing;
+    cl_filter_mode filter;
+    cl_sampler_properties *properties;
+    size_t nproperties;
 };
 
 struct kernel_arg_info {
@@ -104,7 +131,7 @@ struct _cl_program {
     cl_context context;
     char *source, *options, *log;
     cl_build_status status;
-    bool from_binary;
+    bool arg_info;                             /* the application asked for it: the worker always does */
     cl_program_binary_type binary_type;
     uint64_t global_bytes;
     _Atomic uint32_t kernels_alive;            /* a program with kernels cannot be built again */
@@ -115,7 +142,7 @@ struct _cl_program {
 struct kernel_arg {
     uint32_t form;                             /* enum argument_form */
     uint32_t size;
-    uint32_t mem;                              /* handle for ARGUMENT_MEM */
+    uint32_t handle;                           /* for ARGUMENT_MEM and ARGUMENT_SAMPLER */
     bool set;
     union { void *heap; uint8_t bytes[16]; } value;
 };
@@ -147,7 +174,14 @@ void context_release(cl_context c);
 void queue_release(cl_command_queue q);
 void mem_release(cl_mem m);
 void program_release(cl_program p);
-bool mem_is_known(const void *p);              /* p is the address of a live memory object of this process */
+/* Memory objects and samplers that live in this process, by address: a kernel argument of pointer size may be one of them. */
+bool known_add(const void *object);
+void known_remove(const void *object);
+bool object_is_known(const void *p, enum kind kind);
+/* memory.c: a memory object without memory yet, and its end when that cannot be had. */
+cl_mem mem_new(cl_context context, cl_mem_flags flags, size_t size);
+void mem_free(cl_mem m);
+bool mem_flags_valid(cl_mem_flags flags);
 void destructors_run(struct destructor *list, void *object);
 int destructor_add(struct destructor **list, void (CL_CALLBACK *call)(void *, void *), void *user);
 
@@ -173,19 +207,19 @@ cl_int queue_marker(cl_command_queue q, cl_command_type type, cl_uint nwait, con
 bool queue_idle(cl_command_queue q);
 cl_int queue_drain(cl_command_queue q);                   /* waits for everything enqueued so far */
 
-/* Transfers (transfer.c) between the application's memory and a buffer, linear or rectangular. */
-struct transfer {
-    cl_mem mem;
-    bool write;
-    uint8_t *host;
-    uint64_t host_start, mem_start;                       /* of the first byte */
-    uint64_t region[3], host_row, host_slice, mem_row, mem_slice;   /* bytes, rows, slices; linear: {size, 1, 1} */
-};
+/* Transfers (transfer.c). */
 void transfer_linear(struct transfer *t, cl_mem mem, bool write, void *host, uint64_t offset, uint64_t size);
 cl_int transfer_run(const struct transfer *t);            /* copies now; the caller has waited for whatever must come before */
 /* As part of a queue. after (may be NULL) is called with arg once it is done, before the event completes. */
 cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool blocking, cl_command_type type, cl_uint nwait, const cl_event *wait,
                         cl_event *event);
+
+/* Checks shared by buffers and images. */
+cl_int transfer_check(cl_command_queue q, cl_mem m, bool write, cl_uint nwait, const cl_event *wait);
+cl_int map_check(cl_command_queue q, cl_mem m, cl_map_flags flags, cl_uint nwait, const cl_event *wait);
+/* Maps what `view` describes (its host side is filled in here); NULL and *ret_error on failure. */
+void *map_enqueue(cl_command_queue q, const struct transfer *view, bool blocking, cl_map_flags flags, cl_command_type type, cl_uint nwait, const cl_event *wait,
+                  cl_event *event, cl_int *ret_error);
 
 /* One background thread per process, started when first needed: runs an action when an event has reached a status. */
 typedef void (*background_fn)(cl_event e, int32_t status, void *arg);

@@ -34,7 +34,7 @@ static cl_int check_program(cl_program p)
 {
     if (!object_is(p, KIND_PROGRAM))
         return CL_INVALID_PROGRAM;
-    if (p->status != CL_BUILD_SUCCESS)
+    if (p->status != CL_BUILD_SUCCESS || p->binary_type != CL_PROGRAM_BINARY_TYPE_EXECUTABLE)
         return CL_INVALID_PROGRAM_EXECUTABLE;
     return link_current() ? CL_SUCCESS : CL_OUT_OF_RESOURCES;
 }
@@ -110,12 +110,28 @@ static cl_int arg_set_mem(struct kernel_arg *a, cl_context context, const void *
         return CL_INVALID_ARG_SIZE;
     if (value)
         memcpy(&m, value, sizeof m);
-    if (m && (!mem_is_known(m) || m->context != context))
+    if (m && (!object_is_known(m, KIND_MEM) || m->context != context))
         return CL_INVALID_ARG_VALUE;
     arg_clear(a);
     a->form = ARGUMENT_MEM;
     a->size = (uint32_t)size;
-    a->mem = m ? m->base.id : 0;
+    a->handle = m ? m->base.id : 0;
+    return CL_SUCCESS;
+}
+
+static cl_int arg_set_sampler(struct kernel_arg *a, cl_context context, const void *value, size_t size)
+{
+    cl_sampler s = NULL;
+    if (size != sizeof s)
+        return CL_INVALID_ARG_SIZE;
+    if (value)
+        memcpy(&s, value, sizeof s);
+    if (!object_is_known(s, KIND_SAMPLER) || s->context != context)
+        return CL_INVALID_SAMPLER;
+    arg_clear(a);
+    a->form = ARGUMENT_SAMPLER;
+    a->size = (uint32_t)size;
+    a->handle = s->base.id;
     return CL_SUCCESS;
 }
 
@@ -139,8 +155,10 @@ static cl_int arg_set_unknown(struct kernel_arg *a, cl_context context, const vo
         return arg_set_local(a, value, size);
     if (size == sizeof p) {
         memcpy(&p, value, sizeof p);
-        if (mem_is_known(p))
+        if (object_is_known(p, KIND_MEM))
             return arg_set_mem(a, context, value, size);
+        if (object_is_known(p, KIND_SAMPLER))
+            return arg_set_sampler(a, context, value, size);
     }
     return size == 0 || size > ARGUMENT_VALUE_MAX ? CL_INVALID_ARG_SIZE : arg_set_value(a, value, size);
 }
@@ -151,6 +169,8 @@ static cl_int arg_set(cl_kernel k, cl_uint index, const void *value, size_t size
     struct kernel_arg *a = &k->args[index];
     if (!k->info->args_known)
         return arg_set_unknown(a, k->program->context, value, size);
+    if (info->type && strcmp(info->type, "sampler_t") == 0)
+        return arg_set_sampler(a, k->program->context, value, size);
     switch (info->address) {
     case CL_KERNEL_ARG_ADDRESS_GLOBAL:
     case CL_KERNEL_ARG_ADDRESS_CONSTANT: return arg_set_mem(a, k->program->context, value, size);
@@ -266,7 +286,7 @@ cl_int CL_API_CALL clGetKernelArgInfo(cl_kernel k, cl_uint index, cl_kernel_arg_
         return CL_INVALID_KERNEL;
     if (index >= k->info->nargs)
         return CL_INVALID_ARG_INDEX;
-    if (!k->info->args_known)
+    if (!k->info->args_known || !k->program->arg_info)
         return CL_KERNEL_ARG_INFO_NOT_AVAILABLE;
     const struct kernel_arg_info *a = &k->info->args[index];
     switch (name) {
@@ -319,8 +339,8 @@ static bool put_arguments(struct wire_out *out, cl_kernel k)
         wire_put_u32(out, a->size);
         if (a->form == ARGUMENT_VALUE)
             wire_put_bytes(out, arg_bytes(a), a->size);
-        else if (a->form == ARGUMENT_MEM)
-            wire_put_u32(out, a->mem);
+        else if (a->form == ARGUMENT_MEM || a->form == ARGUMENT_SAMPLER)
+            wire_put_u32(out, a->handle);
     }
     pthread_mutex_unlock(&k->lock);
     return all;

@@ -5,71 +5,13 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* The addresses of live memory objects: a kernel argument of pointer size may be one of them, and only this side can tell. */
-static struct { pthread_rwlock_t lock; cl_mem *slots; size_t n, cap; } known = { .lock = PTHREAD_RWLOCK_INITIALIZER };
-
-static size_t known_place(const cl_mem *slots, size_t cap, const void *p)
-{
-    size_t i = ((uintptr_t)p >> 4) * UINT64_C(0x9E3779B97F4A7C15) & (cap - 1);
-    while (slots[i] && slots[i] != p)
-        i = (i + 1) & (cap - 1);
-    return i;
-}
-
-static bool known_add(cl_mem m)
-{
-    pthread_rwlock_wrlock(&known.lock);
-    if (2 * (known.n + 1) > known.cap) {
-        size_t cap = known.cap ? known.cap * 2 : 256;
-        cl_mem *slots = calloc(cap, sizeof *slots);
-        for (size_t i = 0; slots && i < known.cap; i++)
-            if (known.slots[i])
-                slots[known_place(slots, cap, known.slots[i])] = known.slots[i];
-        if (slots) {
-            free(known.slots);
-            known.slots = slots;
-            known.cap = cap;
-        }
-    }
-    bool ok = known.n + 1 < known.cap;
-    if (ok) {
-        known.slots[known_place(known.slots, known.cap, m)] = m;
-        known.n++;
-    }
-    pthread_rwlock_unlock(&known.lock);
-    return ok;
-}
-
-static void known_remove(cl_mem m)
-{
-    pthread_rwlock_wrlock(&known.lock);
-    size_t i = known_place(known.slots, known.cap, m);
-    known.slots[i] = NULL;
-    known.n--;
-    /* Close the gap of the linear probing. */
-    for (size_t j = (i + 1) & (known.cap - 1); known.slots[j]; j = (j + 1) & (known.cap - 1)) {
-        cl_mem moved = known.slots[j];
-        known.slots[j] = NULL;
-        known.slots[known_place(known.slots, known.cap, moved)] = moved;
-    }
-    pthread_rwlock_unlock(&known.lock);
-}
-
-bool mem_is_known(const void *p)
-{
-    pthread_rwlock_rdlock(&known.lock);
-    bool yes = p && known.cap && known.slots[known_place(known.slots, known.cap, p)] == p;
-    pthread_rwlock_unlock(&known.lock);
-    return yes;
-}
-
 #define ACCESS_FLAGS (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY | CL_MEM_READ_ONLY)
 #define HOST_ACCESS_FLAGS (CL_MEM_HOST_WRITE_ONLY | CL_MEM_HOST_READ_ONLY | CL_MEM_HOST_NO_ACCESS)
 #define POINTER_FLAGS (CL_MEM_USE_HOST_PTR | CL_MEM_ALLOC_HOST_PTR | CL_MEM_COPY_HOST_PTR)
 
 static bool at_most_one(cl_mem_flags flags) { return (flags & (flags - 1)) == 0; }
 
-static bool flags_valid(cl_mem_flags flags)
+bool mem_flags_valid(cl_mem_flags flags)
 {
     if (flags & ~(cl_mem_flags)(ACCESS_FLAGS | HOST_ACCESS_FLAGS | POINTER_FLAGS | CL_MEM_KERNEL_READ_AND_WRITE))
         return false;
@@ -84,7 +26,7 @@ static cl_ulong device_ulong(cl_device_info name)
     return clGetDeviceInfo(&the_device, name, sizeof v, &v, NULL) == CL_SUCCESS ? v : 0;
 }
 
-static cl_mem mem_new(cl_context context, cl_mem_flags flags, size_t size)
+cl_mem mem_new(cl_context context, cl_mem_flags flags, size_t size)
 {
     cl_mem m = calloc(1, sizeof *m);
     uint32_t id = m ? link_id_new() : 0;
@@ -106,7 +48,7 @@ static cl_mem mem_new(cl_context context, cl_mem_flags flags, size_t size)
     return m;
 }
 
-static void mem_free(cl_mem m)
+void mem_free(cl_mem m)
 {
     known_remove(m);
     link_id_free(m->base.id);
@@ -114,6 +56,7 @@ static void mem_free(cl_mem m)
     pthread_mutex_destroy(&m->lock);
     m->base.kind = 0;
     free(m->properties);
+    free(m->image);
     free(m);
 }
 
@@ -143,7 +86,7 @@ static cl_mem buffer_new(cl_context context, cl_mem_flags flags, size_t size, vo
     *error = CL_SUCCESS;
     if (!object_is(context, KIND_CONTEXT))
         *error = CL_INVALID_CONTEXT;
-    else if (!flags_valid(flags))
+    else if (!mem_flags_valid(flags))
         *error = CL_INVALID_VALUE;
     else if ((host != NULL) != ((flags & (CL_MEM_USE_HOST_PTR | CL_MEM_COPY_HOST_PTR)) != 0))
         *error = CL_INVALID_HOST_PTR;
@@ -194,9 +137,9 @@ cl_mem CL_API_CALL clCreateBufferWithProperties(cl_context context, const cl_mem
 static cl_int subbuffer_check(cl_mem parent, cl_mem_flags flags, cl_buffer_create_type type, const cl_buffer_region *r)
 {
     cl_uint align_bits = 0;
-    if (!object_is(parent, KIND_MEM) || parent->parent)
+    if (!object_is(parent, KIND_MEM) || parent->parent || parent->image)
         return CL_INVALID_MEM_OBJECT;
-    if (type != CL_BUFFER_CREATE_TYPE_REGION || !r || !flags_valid(flags) || (flags & POINTER_FLAGS))
+    if (type != CL_BUFFER_CREATE_TYPE_REGION || !r || !mem_flags_valid(flags) || (flags & POINTER_FLAGS))
         return CL_INVALID_VALUE;
     if ((parent->flags & CL_MEM_WRITE_ONLY && flags & (CL_MEM_READ_WRITE | CL_MEM_READ_ONLY)) ||
         (parent->flags & CL_MEM_READ_ONLY && flags & (CL_MEM_READ_WRITE | CL_MEM_WRITE_ONLY)) ||
@@ -305,7 +248,7 @@ cl_int CL_API_CALL clGetMemObjectInfo(cl_mem m, cl_mem_info name, size_t size, v
     if (!object_is(m, KIND_MEM))
         return CL_INVALID_MEM_OBJECT;
     switch (name) {
-    case CL_MEM_TYPE: return INFO(cl_mem_object_type, CL_MEM_OBJECT_BUFFER);
+    case CL_MEM_TYPE: return INFO(cl_mem_object_type, m->image ? m->image->desc.image_type : CL_MEM_OBJECT_BUFFER);
     case CL_MEM_FLAGS: return INFO(cl_mem_flags, m->flags);
     case CL_MEM_SIZE: return INFO(size_t, m->size);
     case CL_MEM_HOST_PTR: return INFO(void *, m->host_pointer);
@@ -318,15 +261,4 @@ cl_int CL_API_CALL clGetMemObjectInfo(cl_mem m, cl_mem_info name, size_t size, v
     case CL_MEM_PROPERTIES: return info_put(m->properties, m->nproperties * sizeof *m->properties, size, value, size_ret);
     default: return CL_INVALID_VALUE;
     }
-}
-
-cl_int CL_API_CALL clGetSupportedImageFormats(cl_context context, cl_mem_flags flags, cl_mem_object_type type, cl_uint n, cl_image_format *formats, cl_uint *n_ret)
-{
-    if (!object_is(context, KIND_CONTEXT))
-        return CL_INVALID_CONTEXT;
-    if (n == 0 && formats)
-        return CL_INVALID_VALUE;
-    if (n_ret)
-        *n_ret = 0;             /* CL_DEVICE_IMAGE_SUPPORT is false */
-    return CL_SUCCESS;
 }

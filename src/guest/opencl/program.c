@@ -96,7 +96,9 @@ static void read_kernel(struct wire_in *in, struct kernel_info *k)
 static cl_int read_kernels(cl_program p, const struct wire_blob *b)
 {
     struct wire_in in = { b->data, b->size, 0, false };
-    uint32_t n;
+    uint32_t n = 0;
+    if (b->size == 0)
+        return CL_SUCCESS;          /* a library, or nothing that can run */
     wire_get_u32(&in, &n);
     struct kernel_info *k = in.bad || n > 65536 ? NULL : calloc(n + 1, sizeof *k);
     if (!k)
@@ -190,7 +192,7 @@ cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint n, 
         e = CL_INVALID_DEVICE;
     cl_program p = e ? NULL : program_new(context, &e);
     if (p) {
-        p->from_binary = true;
+        p->arg_info = true;      /* whatever the binary knows */
         int r = LINK_CALL(link_current(), program_from_binary, &a, &buf, .program = p->base.id, .binary = { binaries[0], (uint32_t)lengths[0] });
         free(buf);
         e = r < 0 ? CL_OUT_OF_RESOURCES : a.error;
@@ -240,49 +242,172 @@ cl_int CL_API_CALL clReleaseProgram(cl_program p)
     return CL_SUCCESS;
 }
 
-static cl_int build(cl_program p, const char *options)
+/* Takes over the options and forgets the last build. */
+static cl_int build_begin(cl_program p, const char *options)
 {
-    struct wire_program_build_answer a = { 0 };
-    void *buf = NULL;
     char *copy = strdup(options ? options : "");
     if (!copy)
         return CL_OUT_OF_HOST_MEMORY;
     free(p->options);
     p->options = copy;
-    p->status = CL_BUILD_IN_PROGRESS;
-    int r = LINK_CALL(link_current(), program_build, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options));
+    p->arg_info = p->arg_info || strstr(copy, "-cl-kernel-arg-info");
     kernels_free(p->kernels, p->nkernels);
     p->kernels = NULL;
     p->nkernels = 0;
-    cl_int e = CL_OUT_OF_RESOURCES;
     p->status = CL_BUILD_ERROR;
+    p->binary_type = CL_PROGRAM_BINARY_TYPE_NONE;
+    return CL_SUCCESS;
+}
+
+static void build_end(cl_program p, cl_build_status status, const struct wire_blob *log, cl_program_binary_type type, uint64_t global_bytes)
+{
+    free(p->log);
+    p->log = blob_text(log);
+    p->status = status;
+    p->global_bytes = global_bytes;
+    p->binary_type = status == CL_BUILD_SUCCESS ? type : CL_PROGRAM_BINARY_TYPE_NONE;
+}
+
+static cl_int build(cl_program p, const char *options)
+{
+    struct wire_program_build_answer a = { 0 };
+    void *buf = NULL;
+    cl_int e = build_begin(p, options);
+    if (e)
+        return e;
+    int r = LINK_CALL(link_current(), program_build, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options));
+    e = CL_OUT_OF_RESOURCES;
     if (r == 0) {
-        free(p->log);
-        p->log = blob_text(&a.log);
-        p->status = a.status;
-        p->global_bytes = a.global_bytes;
-        p->binary_type = a.status == CL_BUILD_SUCCESS ? CL_PROGRAM_BINARY_TYPE_EXECUTABLE : CL_PROGRAM_BINARY_TYPE_NONE;
+        build_end(p, a.status, &a.log, CL_PROGRAM_BINARY_TYPE_EXECUTABLE, a.global_bytes);
         e = a.error ? a.error : read_kernels(p, &a.kernels);
     }
     free(buf);
     return e;
 }
 
-cl_int CL_API_CALL clBuildProgram(cl_program p, cl_uint n, const cl_device_id *devices, const char *options, void (CL_CALLBACK *notify)(cl_program, void *), void *user)
+static cl_int check_devices(cl_uint n, const cl_device_id *devices)
 {
-    if (!object_is(p, KIND_PROGRAM))
-        return CL_INVALID_PROGRAM;
-    if ((n == 0) != (devices == NULL) || (!notify && user))
+    if ((n == 0) != (devices == NULL))
         return CL_INVALID_VALUE;
     for (cl_uint i = 0; i < n; i++)
         if (!object_is(devices[i], KIND_DEVICE))
             return CL_INVALID_DEVICE;
+    return CL_SUCCESS;
+}
+
+cl_int CL_API_CALL clBuildProgram(cl_program p, cl_uint n, const cl_device_id *devices, const char *options, void (CL_CALLBACK *notify)(cl_program, void *), void *user)
+{
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    if (!notify && user)
+        return CL_INVALID_VALUE;
+    cl_int e = check_devices(n, devices);
+    if (e)
+        return e;
     if (atomic_load(&p->kernels_alive))
         return CL_INVALID_OPERATION;
-    cl_int e = build(p, options);
+    e = build(p, options);
     if (notify)
         notify(p, user);
     return e;
+}
+
+/* Headers travel as {program, name}. */
+static cl_int put_headers(struct wire_out *out, cl_uint n, const cl_program *headers, const char **names)
+{
+    if ((n == 0) != (headers == NULL) || (n == 0) != (names == NULL))
+        return CL_INVALID_VALUE;
+    for (cl_uint i = 0; i < n; i++) {
+        if (!object_is(headers[i], KIND_PROGRAM))
+            return CL_INVALID_PROGRAM;
+        struct wire_blob name = wire_blob_text(names[i]);
+        wire_put_u32(out, headers[i]->base.id);
+        wire_put_blob(out, &name);
+    }
+    return CL_SUCCESS;
+}
+
+static cl_int compile(cl_program p, const char *options, const struct wire_out *headers)
+{
+    struct wire_program_compile_answer a = { 0 };
+    void *buf = NULL;
+    cl_int e = build_begin(p, options);
+    if (e)
+        return e;
+    int r = LINK_CALL(link_current(), program_compile, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options),
+                      .headers = { headers->buf, (uint32_t)headers->len });
+    if (r == 0)
+        build_end(p, a.status, &a.log, CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT, 0);
+    free(buf);
+    return r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+}
+
+cl_int CL_API_CALL clCompileProgram(cl_program p, cl_uint n, const cl_device_id *devices, const char *options, cl_uint nheaders, const cl_program *headers,
+                                    const char **names, void (CL_CALLBACK *notify)(cl_program, void *), void *user)
+{
+    struct wire_out out = { 0 };
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    if (!notify && user)
+        return CL_INVALID_VALUE;
+    cl_int e = check_devices(n, devices);
+    if (!e && (atomic_load(&p->kernels_alive) || !p->source))
+        e = CL_INVALID_OPERATION;
+    if (!e)
+        e = put_headers(&out, nheaders, headers, names);
+    if (!e)
+        e = compile(p, options, &out);
+    wire_out_done(&out);
+    if (!e && notify)
+        notify(p, user);
+    return e;
+}
+
+static cl_int link_programs(cl_program p, const char *options, cl_uint n, const cl_program *inputs)
+{
+    struct wire_program_link_answer a = { 0 };
+    struct wire_out ids = { 0 };
+    void *buf = NULL;
+    for (cl_uint i = 0; i < n; i++)
+        wire_put_u32(&ids, inputs[i]->base.id);
+    cl_int e = build_begin(p, options);
+    int r = e ? 0 : LINK_CALL(link_current(), program_link, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options),
+                              .inputs = { ids.buf, (uint32_t)ids.len });
+    if (!e && r == 0) {
+        build_end(p, a.status, &a.log, a.type, a.global_bytes);
+        for (cl_uint i = 0; i < n; i++)
+            p->arg_info = p->arg_info || inputs[i]->arg_info;
+        e = a.error ? a.error : read_kernels(p, &a.kernels);
+    }
+    wire_out_done(&ids);
+    free(buf);
+    return r < 0 ? CL_OUT_OF_RESOURCES : e;
+}
+
+cl_program CL_API_CALL clLinkProgram(cl_context context, cl_uint n, const cl_device_id *devices, const char *options, cl_uint ninputs, const cl_program *inputs,
+                                     void (CL_CALLBACK *notify)(cl_program, void *), void *user, cl_int *errcode_ret)
+{
+    cl_int e = object_is(context, KIND_CONTEXT) ? check_devices(n, devices) : CL_INVALID_CONTEXT;
+    if (!e && (ninputs == 0 || !inputs || (!notify && user)))
+        e = CL_INVALID_VALUE;
+    for (cl_uint i = 0; !e && i < ninputs; i++)
+        if (!object_is(inputs[i], KIND_PROGRAM) || inputs[i]->context != context)
+            e = CL_INVALID_PROGRAM;
+        else if (inputs[i]->status != CL_BUILD_SUCCESS && inputs[i]->source)
+            e = CL_INVALID_OPERATION;
+    cl_program p = e ? NULL : program_new(context, &e);
+    if (p)
+        e = link_programs(p, options, ninputs, inputs);
+    /* A failed link still returns its program, for the log, unless the arguments were wrong. */
+    if (p && e && e != CL_LINK_PROGRAM_FAILURE) {
+        program_release(p);
+        p = NULL;
+    }
+    if (p && notify)
+        notify(p, user);
+    if (errcode_ret)
+        *errcode_ret = e;
+    return p;
 }
 
 static cl_int binary_info(cl_program p, bool only_size, size_t size, void *value, size_t *size_ret)

@@ -242,7 +242,7 @@ cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool block
 
 /* ---- the API ---- */
 
-static cl_int check(cl_command_queue q, cl_mem m, bool write, cl_uint nwait, const cl_event *wait)
+cl_int transfer_check(cl_command_queue q, cl_mem m, bool write, cl_uint nwait, const cl_event *wait)
 {
     if (!object_is(q, KIND_QUEUE))
         return CL_INVALID_COMMAND_QUEUE;
@@ -257,11 +257,17 @@ static cl_int check(cl_command_queue q, cl_mem m, bool write, cl_uint nwait, con
     return events_check(q->context, nwait, wait);
 }
 
+static cl_int buffer_check(cl_command_queue q, cl_mem m, bool write, cl_uint nwait, const cl_event *wait)
+{
+    cl_int e = transfer_check(q, m, write, nwait, wait);
+    return !e && m->image ? CL_INVALID_MEM_OBJECT : e;
+}
+
 static cl_int enqueue_linear(cl_command_queue q, cl_mem m, bool write, cl_bool blocking, size_t offset, size_t size, void *ptr, cl_uint nwait,
                              const cl_event *wait, cl_event *event)
 {
     struct transfer t;
-    cl_int e = check(q, m, write, nwait, wait);
+    cl_int e = buffer_check(q, m, write, nwait, wait);
     if (e)
         return e;
     if (!ptr || offset > m->size || size > m->size - offset)
@@ -305,7 +311,7 @@ static cl_int enqueue_rect(cl_command_queue q, cl_mem m, bool write, cl_bool blo
                            const size_t *region, size_t mem_row, size_t mem_slice, size_t host_row, size_t host_slice, void *ptr, cl_uint nwait,
                            const cl_event *wait, cl_event *event)
 {
-    cl_int e = check(q, m, write, nwait, wait);
+    cl_int e = buffer_check(q, m, write, nwait, wait);
     if (e)
         return e;
     struct transfer t = { .mem = m, .write = write, .host = ptr };
@@ -335,22 +341,28 @@ cl_int CL_API_CALL clEnqueueWriteBufferRect(cl_command_queue q, cl_mem m, cl_boo
 /* ---- maps ---- */
 
 /* The application's view: the arena itself, its own memory (CL_MEM_USE_HOST_PTR), or a copy of a device's memory. */
-static struct mapping *mapping_new(cl_mem m, cl_map_flags flags, size_t offset, size_t size)
+static struct mapping *mapping_new(const struct transfer *view, cl_map_flags flags)
 {
+    cl_mem m = view->mem;
     struct mapping *map = calloc(1, sizeof *map);
     if (!map)
         return NULL;
-    *map = (struct mapping){ .offset = offset, .size = size, .flags = flags };
+    *map = (struct mapping){ .flags = flags, .view = *view };
     if (m->host_pointer)
-        map->pointer = (uint8_t *)m->host_pointer + offset;
+        map->pointer = (uint8_t *)m->host_pointer + view->host_start;
     else if (m->memory)
-        map->pointer = m->memory + offset;
+        map->pointer = m->memory + view->mem_start;
     else
-        map->pointer = map->shadow = malloc(size);
+        map->pointer = map->shadow = malloc(total(view));
     if (!map->pointer) {
         free(map);
         return NULL;
     }
+    map->view.write = true;
+    map->view.host = map->pointer;
+    map->view.host_start = 0;
+    if (!m->host_pointer && m->memory)
+        map->view.region[0] = 0;           /* nothing to copy */
     pthread_mutex_lock(&m->lock);
     map->next = m->mappings;
     m->mappings = map;
@@ -374,7 +386,13 @@ static struct mapping *mapping_take(cl_mem m, const void *pointer)
     return found;
 }
 
-static cl_int check_map(cl_command_queue q, cl_mem m, cl_map_flags flags, size_t offset, size_t size, cl_uint nwait, const cl_event *wait)
+static void mapping_free(struct mapping *map)
+{
+    free(map->shadow);
+    free(map);
+}
+
+cl_int map_check(cl_command_queue q, cl_mem m, cl_map_flags flags, cl_uint nwait, const cl_event *wait)
 {
     const cl_map_flags write = CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION;
     if (!object_is(q, KIND_QUEUE))
@@ -383,8 +401,7 @@ static cl_int check_map(cl_command_queue q, cl_mem m, cl_map_flags flags, size_t
         return CL_INVALID_MEM_OBJECT;
     if (m->context != q->context)
         return CL_INVALID_CONTEXT;
-    if (size == 0 || offset > m->size || size > m->size - offset || flags & ~(cl_map_flags)(CL_MAP_READ | write) ||
-        (flags & CL_MAP_WRITE_INVALIDATE_REGION && flags & (CL_MAP_READ | CL_MAP_WRITE)))
+    if (flags & ~(cl_map_flags)(CL_MAP_READ | write) || (flags & CL_MAP_WRITE_INVALIDATE_REGION && flags & (CL_MAP_READ | CL_MAP_WRITE)))
         return CL_INVALID_VALUE;
     if (m->flags & CL_MEM_HOST_NO_ACCESS || (flags & CL_MAP_READ && m->flags & CL_MEM_HOST_WRITE_ONLY) || (flags & write && m->flags & CL_MEM_HOST_READ_ONLY))
         return CL_INVALID_OPERATION;
@@ -393,34 +410,48 @@ static cl_int check_map(cl_command_queue q, cl_mem m, cl_map_flags flags, size_t
     return events_check(q->context, nwait, wait);
 }
 
+void *map_enqueue(cl_command_queue q, const struct transfer *view, bool blocking, cl_map_flags flags, cl_command_type type, cl_uint nwait, const cl_event *wait,
+                  cl_event *event, cl_int *ret_error)
+{
+    struct mapping *map = mapping_new(view, flags);
+    if (!map) {
+        *ret_error = CL_MAP_FAILURE;
+        return NULL;
+    }
+    struct transfer t = map->view;
+    t.write = false;
+    if (flags & CL_MAP_WRITE_INVALIDATE_REGION)
+        t.region[0] = 0;                    /* what is there is given up */
+    *ret_error = transfer_enqueue(q, &t, blocking, type, nwait, wait, event);
+    if (*ret_error == CL_SUCCESS)
+        return map->pointer;
+    mapping_take(view->mem, map->pointer);
+    mapping_free(map);
+    return NULL;
+}
+
 void *CL_API_CALL clEnqueueMapBuffer(cl_command_queue q, cl_mem m, cl_bool blocking, cl_map_flags flags, size_t offset, size_t size, cl_uint nwait,
                                      const cl_event *wait, cl_event *event, cl_int *errcode_ret)
 {
-    struct transfer t;
-    cl_int e = check_map(q, m, flags, offset, size, nwait, wait);
-    struct mapping *map = e ? NULL : mapping_new(m, flags, offset, size);
-    if (!e && !map)
-        e = CL_MAP_FAILURE;
+    struct transfer view;
+    void *pointer = NULL;
+    cl_int e = map_check(q, m, flags, nwait, wait);
+    if (!e && m->image)
+        e = CL_INVALID_MEM_OBJECT;
+    if (!e && (size == 0 || offset > m->size || size > m->size - offset))
+        e = CL_INVALID_VALUE;
     if (!e) {
-        /* Nothing to copy where the view is the memory itself, or where its content is given up. */
-        bool copy = map->pointer != m->memory + offset && !(flags & CL_MAP_WRITE_INVALIDATE_REGION);
-        transfer_linear(&t, m, false, map->pointer, offset, copy ? size : 0);
-        e = transfer_enqueue(q, &t, blocking, CL_COMMAND_MAP_BUFFER, nwait, wait, event);
-    }
-    if (e && map) {
-        mapping_take(m, map->pointer);
-        free(map->shadow);
-        free(map);
-        map = NULL;
+        transfer_linear(&view, m, false, NULL, offset, size);
+        view.host_start = offset;
+        pointer = map_enqueue(q, &view, blocking, flags, CL_COMMAND_MAP_BUFFER, nwait, wait, event, &e);
     }
     if (errcode_ret)
         *errcode_ret = e;
-    return map ? map->pointer : NULL;
+    return pointer;
 }
 
 cl_int CL_API_CALL clEnqueueUnmapMemObject(cl_command_queue q, cl_mem m, void *pointer, cl_uint nwait, const cl_event *wait, cl_event *event)
 {
-    struct transfer t;
     if (!object_is(q, KIND_QUEUE))
         return CL_INVALID_COMMAND_QUEUE;
     if (!object_is(m, KIND_MEM))
@@ -431,12 +462,12 @@ cl_int CL_API_CALL clEnqueueUnmapMemObject(cl_command_queue q, cl_mem m, void *p
     struct mapping *map = e ? NULL : mapping_take(m, pointer);
     if (!map)
         return e ? e : CL_INVALID_VALUE;
-    bool written = map->flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION), copy = written && map->pointer != m->memory + map->offset;
-    transfer_linear(&t, m, true, map->pointer, map->offset, copy ? map->size : 0);
+    if (!(map->flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)))
+        map->view.region[0] = 0;
     /* A shadow is freed below, so its copy is not deferred. */
-    e = !copy && !event && nwait == 0 ? CL_SUCCESS
-      : transfer_enqueue(q, &t, map->shadow != NULL, CL_COMMAND_UNMAP_MEM_OBJECT, nwait, wait, event);
-    free(map->shadow);
-    free(map);
+    e = map->view.region[0] == 0 && !event && nwait == 0
+            ? CL_SUCCESS
+            : transfer_enqueue(q, &map->view, map->shadow != NULL, CL_COMMAND_UNMAP_MEM_OBJECT, nwait, wait, event);
+    mapping_free(map);
     return e;
 }
