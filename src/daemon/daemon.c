@@ -23,6 +23,8 @@
 #include <systemd/sd-daemon.h>
 
 #define CONTROL_BACKLOG 64
+#define RETRY_MIN_US UINT64_C(2000000)
+#define RETRY_MAX_US UINT64_C(300000000)
 
 void daemon_event(struct daemon *d, const char *kind, const char *share, const char *format, ...)
 {
@@ -150,6 +152,38 @@ static int load_shares(struct daemon *d, struct error *err)
     return r;
 }
 
+static void arm_retry(struct daemon *d, unsigned failed)
+{
+    if (failed == 0)
+        return;
+    sd_event_source_set_time_relative(d->retry, d->retry_us);
+    sd_event_source_set_enabled(d->retry, SD_EVENT_ONESHOT);
+    d->retry_us = MIN(d->retry_us * 2, RETRY_MAX_US);
+}
+
+static void on_retried(struct daemon *d, const struct error *err, void *user)
+{
+    arm_retry(d, share_retry_failed(d));
+}
+
+static int on_retry(sd_event_source *source, uint64_t usec, void *user)
+{
+    machine_look(user, on_retried, NULL);
+    return 0;
+}
+
+/* A GPU's driver may come up after tranched does: shares that cannot run are tried again, ever more seldom. */
+static int start_retrying(struct daemon *d, struct error *err)
+{
+    d->retry_us = RETRY_MIN_US;
+    int r = sd_event_add_time_relative(d->loop, &d->retry, CLOCK_MONOTONIC, d->retry_us, 100000, on_retry, d);
+    if (r < 0)
+        return error_set(err, r, "set up the retry timer: %s", strerror(-r));
+    sd_event_source_set_enabled(d->retry, SD_EVENT_OFF);
+    arm_retry(d, share_retry_failed(d));
+    return 0;
+}
+
 static void tell_ready(struct daemon *d)
 {
     int fd = d->settings.ready_fd;
@@ -171,6 +205,8 @@ static void on_first_look(struct daemon *d, const struct error *looked, void *us
         r = load_shares(d, &err);
     if (r == 0)
         r = health_start(d, &err);
+    if (r == 0)
+        r = start_retrying(d, &err);
     if (r == 0)
         r = http_start(d->loop, d->control_fd, api_handle, d, &d->http, &err);
     if (r < 0) {
@@ -206,6 +242,7 @@ static void daemon_close(struct daemon *d)
     http_stop(d->http);
     close_control(d);
     health_stop(d);
+    d->retry = sd_event_source_disable_unref(d->retry);
     share_forget_all(d);
     inventory_free(d->inventory);
     store_close(d->store);

@@ -41,6 +41,8 @@ struct daemon {
     struct share *shares;
     struct engine *engines;
     sd_event_source *health;
+    sd_event_source *retry;                            /* looks at the machine again while a share is failed */
+    uint64_t retry_us;
 };
 
 /* Writes an event to the store and the log. share may be NULL. Never fails: a store that cannot be written is noted in the status. */

@@ -175,10 +175,24 @@ static void adopt_workers(struct share *share)
                      adopted == 1 ? "" : "s");
 }
 
+/* The machine can be another than when the share was made: a VM with fewer cores, a driver removed. */
+static int check_gpu(const struct share *share, struct error *err)
+{
+    const struct model_share *m = &share->wanted.share;
+    const struct gpu *gpu = share_gpu(share);
+    if (!gpu)
+        return error_set(err, -ENODEV, "the host has no GPU %s (%s) now", share->wanted.gpu, share->wanted.gpu_identity);
+    if (!gpu->has_opencl)
+        return error_set(err, -ENODEV, "%s: %s", share->wanted.gpu, gpu->opencl_missing);
+    if (m->cores && m->first_core + m->cores > gpu->opencl.compute_units)
+        return error_set(err, -ENODEV, "%s has %u cores now, the share is on cores %u to %u", share->wanted.gpu, gpu->opencl.compute_units,
+                         m->first_core, m->first_core + m->cores - 1);
+    return 0;
+}
+
 /* Page first, so that running workers are found also where the GPU or the socket is not. */
 static int share_start(struct share *share, struct error *err)
 {
-    const struct gpu *gpu = share_gpu(share);
     int r;
     share->problem[0] = '\0';
     if (share->wanted.share.model != MODEL_PASSTHROUGH) {
@@ -186,10 +200,8 @@ static int share_start(struct share *share, struct error *err)
             return r;
         adopt_workers(share);
     }
-    if (!gpu)
-        return error_set(err, -ENODEV, "the host has no GPU %s (%s) now", share->wanted.gpu, share->wanted.gpu_identity);
-    if (!gpu->has_opencl)
-        return error_set(err, -ENODEV, "%s: %s", share->wanted.gpu, gpu->opencl_missing);
+    if ((r = check_gpu(share, err)) < 0)
+        return r;
     return share->engine && share->listen_fd < 0 ? open_socket(share, err) : 0;
 }
 
@@ -277,13 +289,20 @@ int share_create(struct daemon *d, const struct gpu *gpu, const struct model_req
     return 0;
 }
 
-static void start_or_note(struct share *share)
+static bool start_or_note(struct share *share)
 {
     struct error err = { 0 };
-    if (share_start(share, &err) == 0)
-        return;
+    char before[sizeof share->problem];
+    strcpy(before, share->problem);
+    if (share_start(share, &err) == 0) {
+        if (before[0])
+            daemon_event(share->daemon, "share.recovered", share->wanted.share.name, "it runs again");
+        return true;
+    }
     snprintf(share->problem, sizeof share->problem, "%s", err.text);
-    daemon_event(share->daemon, "share.failed", share->wanted.share.name, "%s", err.text);
+    if (strcmp(before, share->problem) != 0)
+        daemon_event(share->daemon, "share.failed", share->wanted.share.name, "%s", err.text);
+    return false;
 }
 
 void share_load(struct daemon *d, const struct store_share *wanted)
@@ -295,11 +314,12 @@ void share_load(struct daemon *d, const struct store_share *wanted)
         log_error("no memory for share %s", wanted->share.name);
 }
 
-void share_retry_failed(struct daemon *d)
+unsigned share_retry_failed(struct daemon *d)
 {
+    unsigned failed = 0;
     for (struct share *s = d->shares; s; s = s->next)
-        if (s->problem[0] && !s->removing)
-            start_or_note(s);
+        failed += s->problem[0] && !s->removing && !start_or_note(s);
+    return failed;
 }
 
 static int refuse_in_use(struct share *share, struct error *err)

@@ -41,8 +41,8 @@ int share_create(struct daemon *d, const struct gpu *gpu, const struct model_req
                  struct error *err);
 /* One that stands in the store already. */
 void share_load(struct daemon *d, const struct store_share *wanted);
-/* Tries again the ones that do not run. */
-void share_retry_failed(struct daemon *d);
+/* Tries again the ones that do not run. Returns how many still do not. */
+unsigned share_retry_failed(struct daemon *d);
 
 /* Removes it. In use: -EBUSY naming the pids, or with force kills its workers; then the request is answered when they have ended (or
  * do not end) and -EINPROGRESS is returned. */

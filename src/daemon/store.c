@@ -91,6 +91,7 @@ int store_open(const char *path, struct store **ret, struct error *err)
             error_hint(err, "move the file away to begin with no shares, or restore it from a backup");
         return r;
     }
+    s->events_since_trim = STORE_TRIM_EVERY;    /* a tranched that is restarted often trims as well */
     *ret = s;
     return 0;
 }

@@ -148,14 +148,15 @@ static void match_by_vendor(struct gpu *gpus, size_t n, struct findings *f)
     }
 }
 
-static void match_nvml(struct gpu *gpus, size_t n, const struct findings *f)
+static void match_nvml(struct gpu *gpu, const char *address, const char *alternative, const struct findings *f)
 {
-    for (size_t g = 0; g < n; g++)
-        for (int i = 0; i < f->nvml_n; i++)
-            if (strcmp(f->nvml[i].pci_address, gpus[g].pci.address) == 0) {
-                gpus[g].nvml = f->nvml[i];
-                gpus[g].has_nvml = true;
-            }
+    for (int i = 0; i < f->nvml_n; i++) {
+        const char *theirs = f->nvml[i].pci_address;
+        if (!theirs[0] || (strcmp(theirs, address) != 0 && strcmp(theirs, alternative) != 0))
+            continue;
+        gpu->nvml = f->nvml[i];
+        gpu->has_nvml = true;
+    }
 }
 
 static const char *vendor_name(const struct gpu *gpu)
@@ -202,8 +203,8 @@ static size_t add_pci_gpus(struct gpu *gpus, struct findings *f, const struct er
     for (size_t i = 0; i < n; i++) {
         gpus[i].has_pci = true;
         gpus[i].pci = f->pci[i];
+        match_nvml(&gpus[i], f->pci[i].address, "", f);
     }
-    match_nvml(gpus, n, f);
     match_by_address(gpus, n, f);
     match_by_vendor(gpus, n, f);
     for (size_t i = 0; i < n; i++)
@@ -220,6 +221,7 @@ static size_t add_opencl_gpus(struct gpu *gpus, struct findings *f)
             continue;
         struct gpu *g = &gpus[n++];
         use_opencl(g, f, i);
+        match_nvml(g, g->opencl.pci_address, g->opencl.pci_address_alternative, f);
         label_set(g->vendor, sizeof g->vendor, g->opencl.vendor);
         label_set(g->product, sizeof g->product, g->opencl.name);
         g->memory_bytes = g->opencl.memory_bytes;

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import pathlib
+import shutil
 import signal
 import socket
 import sqlite3
@@ -538,6 +539,41 @@ def test_a_share_whose_gpu_is_gone_is_failed_and_can_be_removed(tranched):
     assert tranched.api("DELETE", "/v1/shares/a")[0] == 200
 
 
+def test_a_share_on_cores_that_are_gone_is_failed(tranched):
+    create(tranched, "m", model="mig", profile="1c")
+    tranched.stop()
+    with contextlib.closing(sqlite3.connect(tranched.state_dir / "tranche.db")) as db:
+        db.execute("UPDATE shares SET first_core = 200")
+        db.commit()
+    tranched.start()
+    assert show(tranched, "m")["state"] == "failed" and "cores now" in show(tranched, "m")["problem"]
+    assert create(tranched, "m2", model="mig", profile="1c")["cores"] == [0]
+
+
+def test_old_events_are_forgotten(tranched):
+    tranched.stop()
+    with contextlib.closing(sqlite3.connect(tranched.state_dir / "tranche.db")) as db:
+        db.executemany("INSERT INTO events (at, kind, share, text) VALUES (?, 'old', NULL, 'x')", [(i,) for i in range(12_000)])
+        db.commit()
+        tranched.start()
+        assert db.execute("SELECT count(*) FROM events").fetchone()[0] <= 10_001
+    events = tranched.api("GET", "/v1/events")[1]["events"]
+    assert len(events) == 1000 and events[-1]["kind"] == "daemon.started"
+
+
+@pytest.mark.skipif(not shutil.which("systemd-socket-activate"), reason="no systemd-socket-activate")
+def test_the_control_socket_can_come_from_systemd(tranched):
+    tranched.stop()
+    path = tranched.run_dir / "control.sock"
+    environment = [f"--setenv={key}={value}" for key, value in tranched.env.items()]
+    tranched.process = subprocess.Popen(["systemd-socket-activate", *environment, "-l", path, tranched.build / "tranched", "--stand-in"], stderr=subprocess.DEVNULL)
+    wait_until(path.exists, what="the socket is there")
+    assert tranched.api("GET", "/v1/status")[1]["pid"] == tranched.pid
+    assert tranched.stop() == 0 and path.exists()
+    path.unlink()
+    tranched.start()
+
+
 def test_a_share_that_cannot_run_now_is_tried_again(tranched):
     create(tranched, "a")
     tranched.stop()
@@ -549,6 +585,20 @@ def test_a_share_that_cannot_run_now_is_tried_again(tranched):
         assert create(tranched, "b", expect=501)["code"] == 4
     tranched.restart()
     assert show(tranched, "a")["state"] == "ready"
+
+
+def test_a_share_whose_driver_comes_late_runs_by_itself(tranched):
+    create(tranched, "a")
+    worker, flag = tranched.folder / "worker", tranched.folder / "broken"
+    worker.write_text(f'#!/bin/sh\ntest -e {flag} && exit 5\nexec {tranched.build / "tranche-worker"} "$@"\n')
+    worker.chmod(0o700)
+    flag.touch()
+    with tranched_with(tranched, env={"TRANCHE_WORKER": str(worker)}):
+        assert show(tranched, "a")["state"] == "failed"
+        flag.unlink()
+        wait_until(lambda: show(tranched, "a")["state"] == "ready", 15, "the share runs again")
+        Client(show(tranched, "a")).greeted().close()
+        assert kinds(tranched, "a").count("share.failed") == 1 and "share.recovered" in kinds(tranched, "a")
 
 
 def test_pages_that_are_missing_or_nonsense_are_made_again(tranched):

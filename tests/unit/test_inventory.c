@@ -458,6 +458,17 @@ static void a_driver_that_tells_no_address_is_matched_when_that_is_clear(void **
     inventory_free(i);
 }
 
+static void a_container_that_hides_sysfs_still_shows_the_gpu(void **state)
+{
+    put_probe("", "{\"devices\":[" GPU_DEVICE("CUDA", "4318", "\"0000:0a:00.0\"", "null") "," CPU_DEVICE "]}");
+    struct inventory *i = take(false, FAKE_NVML_LIBRARY);
+    assert_int_equal(i->n, 1);
+    assert_string_equal(i->gpus[0].name, "gpu0");
+    assert_false(i->gpus[0].has_pci);
+    assert_string_equal(i->gpus[0].nvml.name, "NVIDIA H200");
+    inventory_free(i);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -475,6 +486,7 @@ int main(void)
         cmocka_unit_test_setup_teardown(without_any_driver_the_stand_in_says_what_to_install, host_setup, host_teardown),
         cmocka_unit_test_setup_teardown(an_emulated_display_is_listed_and_the_cpu_still_offered, host_setup, host_teardown),
         cmocka_unit_test_setup_teardown(gpus_meet_their_nvml_and_opencl_sides_by_address, host_setup, host_teardown),
+        cmocka_unit_test_setup_teardown(a_container_that_hides_sysfs_still_shows_the_gpu, host_setup, host_teardown),
         cmocka_unit_test_setup_teardown(a_driver_that_tells_no_address_is_matched_when_that_is_clear, host_setup, host_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
