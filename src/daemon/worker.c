@@ -72,7 +72,7 @@ static bool choose_cpus(const struct share *share, struct command *c)
     return same;
 }
 
-static void command_environment(const struct share *share, pid_t client_pid, struct command *c)
+static void command_environment(const struct share *share, const struct gpu *gpu, pid_t client_pid, struct command *c)
 {
     extern char **environ;
     const struct model_share *m = &share->wanted.share;
@@ -80,8 +80,9 @@ static void command_environment(const struct share *share, pid_t client_pid, str
     for (char **e = environ; *e && n < ARRAY_LEN(c->envp) - 8; e++)
         if (!is_own_variable(*e))
             c->envp[n++] = *e;
-    /* Whole GiB is what PoCL takes; the quota itself is counted to the byte by the worker. */
-    snprintf(c->pocl_memory, sizeof c->pocl_memory, "POCL_MEMORY_LIMIT=%" PRIu64, (m->memory_bytes + GIB - 1) / GIB);
+    /* Pins what PoCL takes for the device's memory, which otherwise floats with the host's load. The whole device's: it derives the largest
+     * buffer from it, and the worker counts the quota to the byte itself. PoCL takes whole GiB. */
+    snprintf(c->pocl_memory, sizeof c->pocl_memory, "POCL_MEMORY_LIMIT=%" PRIu64, (gpu->memory_bytes + GIB - 1) / GIB);
     snprintf(c->pocl_cache, sizeof c->pocl_cache, "POCL_CACHE_DIR=%s", c->cache);
     snprintf(c->client, sizeof c->client, "TRANCHE_CLIENT_PID=%d", (int)client_pid);
     c->envp[n++] = c->pocl_memory;
@@ -126,7 +127,7 @@ static int command_prepare(struct share *share, pid_t client_pid, struct command
     if (io_make_dirs(c->cache, err) < 0)
         log_warning("share %s: no program cache: %s", share->wanted.share.name, err->text);
     command_arguments(share, gpu, c);
-    command_environment(share, client_pid, c);
+    command_environment(share, gpu, client_pid, c);
     return 0;
 }
 
