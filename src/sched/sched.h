@@ -98,6 +98,8 @@ void sched_release(struct sched_client *client);
  * A share that is behind the best waiter in charged time by weight goes on beyond the quantum until it has caught up. Cheap: reads
  * only, and the clock only while somebody waits or a cap applies. */
 bool sched_must_yield(const struct sched_client *client);
+/* Long work should be given to the device in pieces: other shares have clients on this GPU, or this one is under a cap. Reads only. */
+bool sched_is_shared(const struct sched_client *client);
 /* Progress inside a long batch: restarts busy_since, which the watchdog reads. */
 void sched_progress(struct sched_client *client);
 /* Ends all present and future waits of this client, for shutdown. */

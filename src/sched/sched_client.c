@@ -156,6 +156,11 @@ bool sched_must_yield(const struct sched_client *client)
     return at != SCHED_NEVER && clock_now_ns() >= at;
 }
 
+bool sched_is_shared(const struct sched_client *client)
+{
+    return sched_core_is_shared(core_of(client), client->slot);
+}
+
 /* Without the lock: see sched_core_progress. */
 void sched_progress(struct sched_client *client)
 {

@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Shares, clients and memory of the scheduler's state; turns are in sched_turn.c. */
 #include "sched/sched_core.h"
+#include "sched/sched_turn.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
@@ -354,4 +355,17 @@ void sched_core_unreserve(struct sched_core *core, uint32_t slot, uint64_t bytes
     struct sched_core_client *client = sched_core_client_at(core, slot);
     if (client)
         client->used_bytes -= MIN(bytes, client->used_bytes);
+}
+
+bool sched_core_is_shared(const struct sched_core *core, uint32_t slot)
+{
+    uint32_t share = slot < SCHED_MAX_CLIENTS ? sched_get(core->clients[slot].share) : SCHED_NONE;
+    if (share >= SCHED_MAX_SHARES)
+        return false;
+    if (sched_cap_applies(&core->shares[share]))
+        return true;
+    for (uint32_t i = 0; i < sched_core_clients_end(core); i++)
+        if (sched_get(core->clients[i].phase) != SCHED_FREE && sched_get(core->clients[i].share) != share)
+            return true;
+    return false;
 }

@@ -103,6 +103,7 @@ bool sched_core_begin(struct sched_core *core, uint32_t slot, uint64_t now_ns, s
 struct sched_wake sched_core_end(struct sched_core *core, uint32_t slot, uint64_t now_ns);
 struct sched_wake sched_core_release(struct sched_core *core, uint32_t slot, uint64_t now_ns);
 void sched_core_progress(struct sched_core *core, uint32_t slot, uint64_t now_ns);
+bool sched_core_is_shared(const struct sched_core *core, uint32_t slot);                     /* without the lock */
 bool sched_core_must_yield(const struct sched_core *core, uint32_t slot, uint64_t now_ns);
 /* Until when a waiter may sleep if nobody wakes it; notes it down, so that not every waiter sets the same alarm. */
 uint64_t sched_core_sleep(struct sched_core *core, uint32_t slot, uint64_t now_ns);

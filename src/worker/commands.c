@@ -221,6 +221,37 @@ uint64_t command_cost_ns(const struct session *s, struct command *c)
     }
 }
 
+struct command *command_cut(struct queue *q, struct command *c)
+{
+    struct wire_ndrange part;
+    uint64_t piece_ns = gate_quantum_ns(q->session->gate) / 2;      /* two in flight: the device goes from one to the next without us */
+    if (c->op != WIRE_OP_ndrange || !sched_is_shared(q->session->client) || !kernel_cut(c, piece_ns, q->session->driver.compute_units, &part))
+        return NULL;
+    struct command *piece = command_new(0);
+    if (!piece)
+        session_fail("out of memory");
+    piece->op = c->op;
+    piece->whole = c;
+    piece->event.slot = WIRE_NO_EVENT;
+    piece->objects = c->objects;
+    piece->nobjects = c->nobjects;
+    piece->u.ndrange = part;
+    piece->sampled = true;
+    return piece;
+}
+
+void command_join(struct command *piece)
+{
+    static const cl_profiling_info names[3] = { CL_PROFILING_COMMAND_QUEUED, CL_PROFILING_COMMAND_SUBMIT, CL_PROFILING_COMMAND_START };
+    struct command *c = piece->whole;
+    if (piece->status != CL_SUCCESS && c->status == CL_SUCCESS)
+        c->status = piece->status;
+    for (int i = 0; i < 3 && piece->native && !c->first_ns[2]; i++)
+        if (clGetEventProfilingInfo(piece->native, names[i], sizeof c->first_ns[i], &c->first_ns[i], NULL) != CL_SUCCESS)
+            break;
+    command_measured(piece);
+}
+
 void command_measured(struct command *c)
 {
     cl_ulong start = 0, end = 0;
@@ -256,6 +287,8 @@ static void drop(struct command *c)
 {
     if (c->native)
         clReleaseEvent(c->native);
+    if (c->whole)
+        return;                 /* its objects are the whole command's */
     for (uint32_t i = 0; i < c->nobjects; i++)
         object_unref(c->objects[i]);
     if (c->objects != c->few)

@@ -242,6 +242,7 @@ static void serve_program_from_source(struct session *s, const struct wire_progr
     size_t n = m->source.size;
     struct object *o = object_new(s, OBJECT_PROGRAM);
     o->u.program.native = n ? clCreateProgramWithSource(s->driver.context, 1, &text, &n, &e) : clCreateProgramWithSource(s->driver.context, 1, &(const char *){ " " }, NULL, &e);
+    o->u.program.cut = cut_from_text(text, n);
     objects_put(m->program, o);
 }
 
@@ -312,6 +313,8 @@ static void serve_program_build(struct session *s, const struct answer *a, const
     _cleanup_(outcome_done) struct outcome r = { .status = CL_BUILD_ERROR };
     cl_int e = !o || !o->u.program.native ? CL_INVALID_PROGRAM : !options ? CL_INVALID_BUILD_OPTIONS : CL_SUCCESS;
     if (!e) {
+        enum cut by_options = cut_from_text(options, strlen(options));
+        o->u.program.cut = MIN(o->u.program.cut, by_options);
         e = clBuildProgram(o->u.program.native, 1, &s->driver.device, options, NULL, NULL);
         outcome_read(s, o, e, &r);
     }

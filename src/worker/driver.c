@@ -109,6 +109,7 @@ int driver_open(struct driver *d, const struct options *o, struct error *err)
         return error_set(err, -EIO, "OpenCL context: error %d", e);
     clGetDeviceInfo(d->device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof d->max_alloc, &d->max_alloc, NULL);
     clGetDeviceInfo(d->device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof align_bits, &align_bits, NULL);
+    clGetDeviceInfo(d->device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof d->compute_units, &d->compute_units, NULL);
     d->max_alloc = MIN(d->max_alloc, (cl_ulong)o->memory_bytes);
     d->base_align = MAX(align_bits / 8, 1u);
     d->unified = !o->staged && is_unified(d);

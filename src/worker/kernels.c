@@ -242,6 +242,15 @@ static double items(const struct wire_ndrange *m)
     return n;
 }
 
+bool kernel_cut(struct command *c, uint64_t piece_ns, uint32_t compute_units, struct wire_ndrange *ret_piece)
+{
+    struct object *o = c->objects[0];
+    pthread_mutex_lock(&o->u.kernel.lock);
+    double per_item = o->u.kernel.ns_per_item;
+    pthread_mutex_unlock(&o->u.kernel.lock);
+    return cut_take(&c->u.ndrange, o->parent->u.program.cut, per_item, piece_ns, compute_units, ret_piece);
+}
+
 uint64_t kernel_cost_ns(struct command *c, uint64_t unknown_ns)
 {
     struct object *o = c->objects[0];

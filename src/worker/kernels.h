@@ -13,6 +13,8 @@ void kernels_describe(struct session *s, cl_program program, struct wire_out *ou
 bool kernel_decode_arguments(struct command *c, uint32_t nargs_max);
 /* Sets arguments that differ from the last launch on this queue and launches. */
 cl_int kernel_launch(struct queue *q, struct command *c);
+/* Takes a piece off the launch's front if it is long and its program allows: see cut.h. */
+bool kernel_cut(struct command *c, uint64_t piece_ns, uint32_t compute_units, struct wire_ndrange *ret_piece);
 uint64_t kernel_cost_ns(struct command *c, uint64_t unknown_ns);
 void kernel_measured(struct command *c, uint64_t ns);
 void kernel_free(struct object *o);

@@ -2,6 +2,7 @@
 /* The client's handles: a table of typed, counted objects. A command holds a reference to all that it uses until it is done. */
 #pragma once
 
+#include "worker/cut.h"
 #include "worker/session.h"
 
 enum object_kind { OBJECT_QUEUE = 1, OBJECT_MEM, OBJECT_PROGRAM, OBJECT_KERNEL, OBJECT_SAMPLER };
@@ -26,6 +27,7 @@ struct object {
         struct {
             cl_program native;
             bool built;
+            enum cut cut;
         } program;
         cl_sampler sampler;
         struct {

@@ -106,7 +106,7 @@ static void event_times(struct queue *q, const struct command *c)
         cl_ulong t = 0;
         if (!c->native || clGetEventProfilingInfo(c->native, names[i], sizeof t, &t, NULL) != CL_SUCCESS)
             t = device_now(q->session);
-        times[i] = t;
+        times[i] = i < 3 && c->first_ns[i] ? c->first_ns[i] : t;
     }
 }
 
@@ -127,6 +127,37 @@ static bool must_yield(struct queue *q, const struct command *c)
     return gate_must_yield(q->session->gate);
 }
 
+static void fly(struct queue *q, struct command *c)
+{
+    c->next = NULL;
+    *q->flying_end = c;
+    q->flying_end = &c->next;
+    q->nflying++;
+    q->flying_ns += c->cost_ns;
+    atomic_fetch_add(&q->session->in_flight, 1);
+}
+
+static struct command *take_pending(struct queue *q)
+{
+    struct command *c = q->pending;
+    if (!(q->pending = c->next))
+        q->pending_end = &q->pending;
+    q->npending--;
+    return c;
+}
+
+/* A command, or a piece of it, that may go to the driver now if the window and the quantum allow. */
+static bool submit_now(struct queue *q, struct command *c, uint64_t quantum_ns)
+{
+    c->cost_ns = command_cost_ns(q->session, c);
+    if (!window_open(q, c, quantum_ns) || must_yield(q, c))
+        return false;
+    event_set(q->session, c->whole ? c->whole : c, CL_SUBMITTED);
+    command_submit(q, c);
+    event_set(q->session, c->whole ? c->whole : c, CL_RUNNING);
+    return true;
+}
+
 /* Under the lock: gives to the driver what may go now. */
 static void submit_ready(struct queue *q)
 {
@@ -134,30 +165,25 @@ static void submit_ready(struct queue *q)
     uint64_t quantum_ns = gate_quantum_ns(s->gate);
     uint32_t ignored;
     for (struct command *c; (c = q->pending);) {
-        cl_int waits = waits_state(s, c, &ignored);
+        cl_int waits = c->first_ns[0] ? CL_COMPLETE : waits_state(s, c, &ignored);
         if (waits > CL_COMPLETE)
             break;
-        bool device = command_needs_device(c) && waits == CL_COMPLETE;
+        bool device = command_needs_device(c) && waits == CL_COMPLETE && c->status == CL_SUCCESS;
         if (device && !q->inside)
             break;
-        c->cost_ns = device ? command_cost_ns(s, c) : 0;
-        if (device && (!window_open(q, c, quantum_ns) || must_yield(q, c)))
+        struct command *piece = device ? q->piece ? q->piece : command_cut(q, c) : NULL;
+        if (device && !submit_now(q, piece ? piece : c, quantum_ns)) {
+            q->piece = piece;       /* cut once, sent when there is room */
             break;
-        if (!(q->pending = c->next))
-            q->pending_end = &q->pending;
-        q->npending--;
-        c->next = NULL;
-        c->status = waits;
-        if (device) {
-            event_set(s, c, CL_SUBMITTED);
-            command_submit(q, c);
-            event_set(s, c, CL_RUNNING);
         }
-        *q->flying_end = c;
-        q->flying_end = &c->next;
-        q->nflying++;
-        q->flying_ns += c->cost_ns;
-        atomic_fetch_add(&s->in_flight, 1);
+        q->piece = NULL;
+        if (piece) {
+            fly(q, piece);
+            continue;
+        }
+        if (waits < 0)
+            c->status = waits;
+        fly(q, take_pending(q));
     }
     if (q->nflying)
         clFlush(q->native);
@@ -198,7 +224,7 @@ static uint32_t choose(struct queue *q, cl_event *ret_event)
         if (c->native)
             last = c->native;
         n++;
-        if (c->event.slot != WIRE_NO_EVENT)
+        if (c->event.slot != WIRE_NO_EVENT || c->whole)
             break;
     }
     if (last)
@@ -219,6 +245,10 @@ static cl_int native_status(const struct command *c)
 
 static void publish(struct queue *q, struct command *c)
 {
+    if (c->whole) {
+        command_join(c);
+        return;
+    }
     cl_int status = native_status(c), none = 0;
     if (status < 0)
         atomic_compare_exchange_strong(&q->state->error, &none, status);

@@ -34,6 +34,8 @@ struct command {
     cl_int status;                     /* CL_SUCCESS, or why it failed */
     uint64_t cost_ns;                  /* estimate, what it counts in the window */
     bool sampled;                      /* measure this one */
+    struct command *whole;             /* of a piece: the command whose front it is, which follows it in the queue; its objects are borrowed */
+    cl_ulong first_ns[3];              /* of a command that was cut: queued, submitted and started times of its first piece */
     uint8_t frame[];                   /* the payload as received */
 };
 
@@ -44,6 +46,7 @@ struct queue {
     struct wire_queue_state *state;
     bool profiling, running, inside, closed;
     struct command *pending, **pending_end, *flying, **flying_end;
+    struct command *piece;             /* cut off the first pending command, waiting for room */
     uint32_t npending, nflying;
     uint64_t flying_ns;                /* estimates of what the driver has */
     uint64_t unchecked_ns;             /* estimates of what it was given since the quantum was last looked at */
@@ -63,6 +66,10 @@ bool command_decode(struct session *s, struct command *c, uint32_t bytes);
 /* Gives the command to the driver; sets native (may stay NULL: nothing to wait for) and status. */
 void command_submit(struct queue *q, struct command *c);
 bool command_needs_device(const struct command *c);
+/* The front piece of a command that is better run in pieces, or NULL. */
+struct command *command_cut(struct queue *q, struct command *c);
+/* A finished piece tells the command it belongs to. */
+void command_join(struct command *piece);
 uint64_t command_cost_ns(const struct session *s, struct command *c);
 /* After completion: measured times for estimates. */
 void command_measured(struct command *c);

@@ -31,6 +31,7 @@ struct driver {
     bool unified;              /* kernels see host memory in place */
     cl_ulong max_alloc;
     cl_uint base_align;        /* bytes */
+    cl_uint compute_units;
 };
 
 struct arena;
