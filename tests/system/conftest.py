@@ -261,8 +261,8 @@ class Daemon:
 def find_build():
     if "TRANCHE_BUILD" in os.environ:
         return pathlib.Path(os.environ["TRANCHE_BUILD"]).resolve()
-    built = sorted(TOP.glob("build*/tranched"), key=lambda path: path.stat().st_mtime)
-    return built[-1].parent if built else None
+    complete = [path.parent for path in TOP.glob("build*/tranched") if all((path.parent / other).exists() for other in ("tranche", "tests/system/tenant"))]
+    return max(complete, key=lambda folder: (folder / "tranched").stat().st_mtime, default=None)
 
 
 @pytest.fixture(scope="session")

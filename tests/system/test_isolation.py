@@ -117,7 +117,7 @@ def work(build):
 
 
 class Load:
-    """tranche-bench saturate as a tenant: warm when made, begins at go(), until stop() tells what it did."""
+    """tranche-bench saturate as a tenant: warm when made, works from go() to end(), result() tells what it did."""
 
     def __init__(self, share, work, test="saturate", *options):
         ready, ready_end = os.pipe()
@@ -136,8 +136,10 @@ class Load:
     def go(self):
         os.close(self.go_fd)
 
-    def stop(self):
+    def end(self):
         self.process.terminate()
+
+    def result(self):
         out, err = self.process.communicate(timeout=30)
         assert self.process.returncode == 0, err
         return {metric: value.get("value", value) for metric, value in json.loads(out)["tests"][self.test].items()}
@@ -158,7 +160,9 @@ def measure(shares, loads, seconds=WINDOW_S):
     time.sleep(seconds)
     after, end = granted(shares)
     wall = [(b - a) / 1e9 / (end - begin) for a, b in zip(before, after)]
-    rates = [load.stop()["rate"] for load in loads]
+    for load in loads:      # all before the first result is read: nobody is to work on alone
+        load.end()
+    rates = [load.result()["rate"] for load in loads]
     print("device time as a part of the window:", [f"{w:.4f}" for w in wall], "kernels per second:", [f"{r:.1f}" for r in rates])
     return wall, rates
 

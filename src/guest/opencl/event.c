@@ -2,6 +2,8 @@
 /* Events live in slots of the shared region: status and times are read there, user events are set there, no message is sent. */
 #include "guest/opencl/guest.h"
 
+#include "base/cleanup.h"
+
 #include <stdlib.h>
 #include <string.h>
 
@@ -18,13 +20,17 @@ static bool slot_finished(struct link *l, uint32_t slot)
     return wire_event_status(atomic_load_explicit(&wire_event(l->header, slot)->state, memory_order_acquire)) <= CL_COMPLETE;
 }
 
+/* Looks at up to `most` of the released slots. One that is not finished yet goes to the back: a user event that nobody sets must not hold up the rest. */
 static void sweep(struct link *l, uint32_t most)
 {
-    for (; slots.npending && most--; slots.first = (slots.first + 1) % WIRE_MAX_EVENTS, slots.npending--) {
+    for (most = MIN(most, slots.npending); most; most--) {
         uint32_t slot = slots.pending[slots.first];
-        if (!slot_finished(l, slot))
-            return;
-        slots.free[slots.nfree++] = slot;
+        slots.first = (slots.first + 1) % WIRE_MAX_EVENTS;
+        if (slot_finished(l, slot)) {
+            slots.free[slots.nfree++] = slot;
+            slots.npending--;
+        } else
+            slots.pending[(slots.first + slots.npending - 1) % WIRE_MAX_EVENTS] = slot;
     }
 }
 
