@@ -64,6 +64,9 @@ int sched_page_create(const char *path, const struct sched_config *config, struc
 int sched_page_open(int fd, struct sched_page **ret, struct error *err);
 void sched_page_close(struct sched_page *page);
 int sched_page_fd(const struct sched_page *page);
+/* Every descriptor that this process holds on the page's file: a sandbox must keep them from being used to shrink it. */
+#define SCHED_PAGE_FDS 2
+void sched_page_fds(const struct sched_page *page, int ret_fds[SCHED_PAGE_FDS]);
 void sched_page_configure(struct sched_page *page, const struct sched_config *config);
 struct sched_config sched_page_config(struct sched_page *page);
 

@@ -258,6 +258,12 @@ int sched_page_fd(const struct sched_page *page)
     return page->pass_fd;
 }
 
+void sched_page_fds(const struct sched_page *page, int ret_fds[SCHED_PAGE_FDS])
+{
+    ret_fds[0] = page->fd;
+    ret_fds[1] = page->pass_fd;
+}
+
 /* Creating */
 
 static int write_new(int fd, const struct sched_config *config, struct error *err)

@@ -196,6 +196,9 @@ static void open_all(struct session *s)
     struct error err;
     if (sched_page_open(s->options.page_fd, &s->page, &err) < 0 || sched_client_join(s->page, s->options.share, &s->client, &err) < 0)
         refuse(WIRE_REFUSED_FULL, err.text);
+    close(s->options.page_fd);          /* the page holds its own */
+    if (sandbox_files(&s->options, &err) < 0)
+        refuse(WIRE_REFUSED_DRIVER, err.text);
     if (s->options.cores)
         unbind_cores();
     if (driver_open(&s->driver, &s->options, &err) < 0)
@@ -211,7 +214,7 @@ static void open_all(struct session *s)
     s->intake = intake_new(s);
     if ((s->driver.unified && !s->arena) || !s->gate || !s->intake)
         refuse(WIRE_REFUSED_DRIVER, "out of memory");
-    if (sandbox_enter(&s->options, &err) < 0)
+    if (sandbox_calls(s, &err) < 0)
         refuse(WIRE_REFUSED_DRIVER, err.text);
 }
 

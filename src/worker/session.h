@@ -59,5 +59,7 @@ _Noreturn void session_fail(const char *format, ...) __attribute__((format(print
 int driver_open(struct driver *d, const struct options *o, struct error *err);
 /* Everything that the client may ask about platform and device, for the facts message. */
 void facts_collect(const struct session *s, struct wire_out *out);
-/* Keeps what the worker needs and gives up the rest; the list of rights kept stands in sandbox.c. */
-int sandbox_enter(const struct options *o, struct error *err);
+/* Keeps what the worker needs and gives up the rest; the list of rights kept stands in sandbox.c. Files before the driver is opened, since
+ * Landlock holds only for the calling thread and those it starts; system calls afterwards, for all threads. */
+int sandbox_files(const struct options *o, struct error *err);
+int sandbox_calls(const struct session *s, struct error *err);
