@@ -109,9 +109,11 @@ cl_int background_add(cl_event e, int32_t status, background_fn run, void *arg)
     return CL_SUCCESS;
 }
 
-void background_after_fork(void)
+void background_fork(enum fork_step step)
 {
-    pthread_mutex_init(&bg.lock, NULL);
+    fork_lock(&bg.lock, step);
+    if (step != FORK_CHILD)
+        return;
     bg.first = NULL;
     bg.last = &bg.first;
     bg.running = false;

@@ -2,6 +2,7 @@
 /* Commands between buffers, and those that touch none of the application's memory: copy, rectangle copy, fill, migrate. */
 #include "guest/opencl/guest.h"
 
+#include <inttypes.h>
 #include <string.h>
 
 static cl_int check(cl_command_queue q, cl_mem a, cl_mem b, cl_uint nwait, const cl_event *wait)
@@ -42,6 +43,9 @@ cl_int CL_API_CALL clEnqueueCopyBuffer(cl_command_queue q, cl_mem source, cl_mem
 static bool rect(const size_t origin[3], const size_t region[3], size_t *row, size_t *slice, size_t limit)
 {
     size_t last, n;
+    for (int i = 0; i < 3; i++)
+        if (__builtin_add_overflow(origin[i], region[i], &n))
+            return false;
     if (!*row)
         *row = region[0];
     if (*row < region[0] || __builtin_mul_overflow(*row, region[1], &n))
@@ -56,22 +60,22 @@ static bool rect(const size_t origin[3], const size_t region[3], size_t *row, si
     return last <= limit;
 }
 
-/* Whether two rectangles with the same pitches in one buffer share a byte (OpenCL specification, appendix "CL_MEM_COPY_OVERLAP"). */
+static int64_t divide_down(int64_t a, int64_t b) { return a / b - (a % b < 0); }
+
+/* Whether two rectangles with the same pitches in one buffer share a byte: whether their distance is one between two bytes of a rectangle. Rows are
+ * shorter than the row pitch and slices than the slice pitch, so that only the two nearest of each can be. */
 static bool rects_overlap(const size_t a[3], const size_t b[3], const size_t region[3], size_t row, size_t slice)
 {
-    size_t from = a[2] * slice + a[1] * row + a[0], to = b[2] * slice + b[1] * row + b[0];
-    size_t span = (region[2] - 1) * slice + (region[1] - 1) * row + region[0];
-    if (from >= to + span || to >= from + span)
-        return false;
-    bool inside = true;
-    for (int i = 0; i < 3; i++)
-        inside = inside && a[i] < b[i] + region[i] && b[i] < a[i] + region[i];
-    if (inside)
-        return true;
-    size_t delta = from > to ? from - to : to - from, in_row = delta % row;
-    bool rows_apart = in_row >= region[0] && in_row + region[0] <= row;
-    size_t in_slice = delta % slice / row;
-    return !rows_apart && !(in_slice >= region[1] && in_slice + region[1] <= slice / row);
+    int64_t distance = (int64_t)(a[2] * slice + a[1] * row + a[0]) - (int64_t)(b[2] * slice + b[1] * row + b[0]);
+    for (int64_t z = divide_down(distance, (int64_t)slice), most_z = z + 1; z <= most_z; z++) {
+        int64_t rest = distance - z * (int64_t)slice;
+        for (int64_t y = divide_down(rest, (int64_t)row), most_y = y + 1; y <= most_y; y++) {
+            int64_t x = rest - y * (int64_t)row;
+            if (imaxabs(x) < (int64_t)region[0] && imaxabs(y) < (int64_t)region[1] && imaxabs(z) < (int64_t)region[2])
+                return true;
+        }
+    }
+    return false;
 }
 
 cl_int CL_API_CALL clEnqueueCopyBufferRect(cl_command_queue q, cl_mem source, cl_mem target, const size_t *source_origin, const size_t *target_origin,

@@ -66,6 +66,8 @@ static void slot_give(struct link *l, uint32_t slot)
     pthread_mutex_unlock(&slots.lock);
 }
 
+void events_fork(enum fork_step step) { fork_lock(&slots.lock, step); }
+
 cl_event event_new(cl_context context, cl_command_queue queue, cl_command_type type)
 {
     struct link *l = link_current();

@@ -65,6 +65,7 @@ struct transfer {
     uint8_t *host;
     uint64_t host_start, mem_start;                       /* of the first byte */
     uint64_t region[3], host_row, host_slice, mem_row, mem_slice;   /* bytes, rows, slices; linear: {size, 1, 1} */
+    void *owned;                                          /* freed once the copy is done or has failed */
 };
 
 struct mapping {
@@ -210,7 +211,7 @@ cl_int queue_drain(cl_command_queue q);                   /* waits for everythin
 /* Transfers (transfer.c). */
 void transfer_linear(struct transfer *t, cl_mem mem, bool write, void *host, uint64_t offset, uint64_t size);
 cl_int transfer_run(const struct transfer *t);            /* copies now; the caller has waited for whatever must come before */
-/* As part of a queue. after (may be NULL) is called with arg once it is done, before the event completes. */
+/* As part of a queue. Takes over t->owned, also on failure. */
 cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool blocking, cl_command_type type, cl_uint nwait, const cl_event *wait,
                         cl_event *event);
 
@@ -225,4 +226,20 @@ void *map_enqueue(cl_command_queue q, const struct transfer *view, bool blocking
 typedef void (*background_fn)(cl_event e, int32_t status, void *arg);
 cl_int background_add(cl_event e, int32_t status, background_fn run, void *arg);
 void background_kick(void);                               /* an event changed on this side */
-void background_after_fork(void);
+
+/* Around fork() every part holds its lock, so that the child finds whole lists; there it begins with a fresh lock and a new connection. Handles, slots
+ * and queue states of the parent's objects stay taken in the child: it may still release those objects. */
+enum fork_step { FORK_BEFORE, FORK_PARENT, FORK_CHILD };
+static inline void fork_lock(pthread_mutex_t *lock, enum fork_step step)
+{
+    switch (step) {
+    case FORK_BEFORE: pthread_mutex_lock(lock); break;
+    case FORK_PARENT: pthread_mutex_unlock(lock); break;
+    case FORK_CHILD: pthread_mutex_init(lock, NULL); break;
+    }
+}
+void transfers_fork(enum fork_step step);
+void background_fork(enum fork_step step);
+void queues_fork(enum fork_step step);
+void events_fork(enum fork_step step);
+void known_fork(enum fork_step step);

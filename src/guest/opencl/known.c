@@ -64,3 +64,12 @@ bool object_is_known(const void *p, enum kind kind)
     pthread_rwlock_unlock(&known.lock);
     return yes;
 }
+
+void known_fork(enum fork_step step)
+{
+    switch (step) {
+    case FORK_BEFORE: pthread_rwlock_wrlock(&known.lock); break;
+    case FORK_PARENT: pthread_rwlock_unlock(&known.lock); break;
+    case FORK_CHILD: pthread_rwlock_init(&known.lock, NULL); break;
+    }
+}

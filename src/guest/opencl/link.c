@@ -148,18 +148,29 @@ static int connect_to(struct link *l, const char *path, struct error *err)
     return r < 0 ? error_set(err, r, "the worker of %s ended before it answered", path) : 0;
 }
 
-/* A child process starts without a connection: its objects are the parent's, and its first call connects anew. */
-static void after_fork(void)
+static void fork_all(enum fork_step step)
 {
+    transfers_fork(step);
+    background_fork(step);
+    queues_fork(step);
+    events_fork(step);
+    known_fork(step);
+    fork_lock(&ids.lock, step);
+}
+static void before_fork(void) { fork_all(FORK_BEFORE); }
+static void after_fork_in_parent(void) { fork_all(FORK_PARENT); }
+
+/* A child process starts without a connection: its objects are the parent's, and its first call connects anew. */
+static void after_fork_in_child(void)
+{
+    fork_all(FORK_CHILD);
     if (atomic_load(&connect_state) == 0)
         return;
     close(the_link.sock);
     the_link = (struct link){ .sock = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = PTHREAD_MUTEX_INITIALIZER };
     pthread_mutex_init(&connect_lock, NULL);
     atomic_store(&connect_state, 0);
-    pthread_mutex_init(&ids.lock, NULL);
     memset(&facts, 0, sizeof facts);
-    background_after_fork();
 }
 
 static void connect_once(void)
@@ -173,7 +184,7 @@ static void connect_once(void)
     }
     the_link.spin_ns = (spin ? strtoul(spin, NULL, 10) : DEFAULT_SPIN_US) * NS_PER_US;
     if (!fork_handler)
-        fork_handler = pthread_atfork(NULL, NULL, after_fork) == 0;
+        fork_handler = pthread_atfork(before_fork, after_fork_in_parent, after_fork_in_child) == 0;
     int r = connect_to(&the_link, path, &err);
     if (r < 0)
         fprintf(stderr, "tranche: share %s: %s\n", name ? name : path, err.text);

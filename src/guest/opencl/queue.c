@@ -6,13 +6,34 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Which queue states of the region are taken. */
-static struct { pthread_mutex_t lock; uint64_t used[WIRE_MAX_QUEUES / 64]; } states = { .lock = PTHREAD_MUTEX_INITIALIZER };
+/* Which queue states of the region are taken. The worker writes a state until the last command of its queue is done, which may be long after the
+ * program has released the queue; only then may another queue have it. */
+static struct {
+    pthread_mutex_t lock;
+    uint64_t used[WIRE_MAX_QUEUES / 64];
+    struct { uint32_t state; uint64_t last; } closing[WIRE_MAX_QUEUES];
+    uint32_t nclosing;
+} states = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
-static bool state_take(uint32_t *ret)
+static void state_free(uint32_t i) { states.used[i / 64] &= ~(UINT64_C(1) << i % 64); }
+
+static void states_sweep(struct link *l)
+{
+    for (uint32_t i = 0; i < states.nclosing;) {
+        uint32_t state = states.closing[i].state;
+        if (atomic_load_explicit(&wire_queue_state(l->header, state)->completed, memory_order_acquire) >= states.closing[i].last) {
+            state_free(state);
+            states.closing[i] = states.closing[--states.nclosing];
+        } else
+            i++;
+    }
+}
+
+static bool state_take(struct link *l, uint32_t *ret)
 {
     bool found = false;
     pthread_mutex_lock(&states.lock);
+    states_sweep(l);
     for (uint32_t i = 0; !found && i < WIRE_MAX_QUEUES; i++)
         if (!(states.used[i / 64] >> i % 64 & 1)) {
             states.used[i / 64] |= UINT64_C(1) << i % 64;
@@ -23,11 +44,20 @@ static bool state_take(uint32_t *ret)
     return found;
 }
 
-static void state_give(uint32_t i)
+/* Gives the state back once `last` is completed. */
+static void state_give(uint32_t i, uint64_t last)
 {
     pthread_mutex_lock(&states.lock);
-    states.used[i / 64] &= ~(UINT64_C(1) << i % 64);
+    states.closing[states.nclosing].state = i;      /* no more of them than states */
+    states.closing[states.nclosing++].last = last;
     pthread_mutex_unlock(&states.lock);
+}
+
+void queues_fork(enum fork_step step)
+{
+    fork_lock(&states.lock, step);
+    for (; step == FORK_CHILD && states.nclosing; states.nclosing--)
+        state_free(states.closing[states.nclosing - 1].state);
 }
 
 static cl_int queue_open(cl_command_queue q)
@@ -38,7 +68,7 @@ static cl_int queue_open(cl_command_queue q)
     if (!l)
         return CL_OUT_OF_RESOURCES;
     q->base.id = link_id_new();
-    if (!q->base.id || !state_take(&q->state)) {
+    if (!q->base.id || !state_take(l, &q->state)) {
         link_id_free(q->base.id);
         return CL_OUT_OF_RESOURCES;
     }
@@ -49,7 +79,7 @@ static cl_int queue_open(cl_command_queue q)
     free(buf);
     if (r == 0 && a.error == CL_SUCCESS)
         return CL_SUCCESS;
-    state_give(q->state);
+    state_give(q->state, 0);
     link_id_free(q->base.id);
     return r < 0 ? CL_OUT_OF_RESOURCES : a.error;
 }
@@ -127,10 +157,8 @@ void queue_release(cl_command_queue q)
         return;
     struct link *l = link_current();
     if (l) {
-        /* The worker writes the state until its last command is done; only then may another queue have it. */
-        link_wait_queue(l, q->state, q->enqueued);
         LINK_POST(l, queue_destroy, .queue = q->base.id);
-        state_give(q->state);
+        state_give(q->state, q->enqueued);
         link_id_free(q->base.id);
     }
     q->base.kind = 0;

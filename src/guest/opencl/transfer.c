@@ -26,6 +26,16 @@ static uint64_t total(const struct transfer *t) { return t->region[0] * t->regio
 static struct { pthread_mutex_t lock; pthread_cond_t freed; unsigned used; cl_command_queue queue; } streams =
     { .lock = PTHREAD_MUTEX_INITIALIZER, .freed = PTHREAD_COND_INITIALIZER };
 
+void transfers_fork(enum fork_step step)
+{
+    fork_lock(&streams.lock, step);
+    if (step != FORK_CHILD)
+        return;
+    pthread_cond_init(&streams.freed, NULL);
+    streams.used = 0;
+    streams.queue = NULL;
+}
+
 /* All streams share one queue in the worker, made at the first use: what must come before has been waited for. */
 static cl_command_queue stream_queue(cl_context context)
 {
@@ -195,6 +205,7 @@ static void run_deferred(cl_event reached, int32_t status, void *arg)
     event_complete(d->gate, r);
     event_release(d->gate);
     mem_release(d->transfer.mem);
+    free(d->transfer.owned);
     free(d);
 }
 
@@ -204,6 +215,7 @@ static cl_int run_deferred_later(cl_command_queue q, const struct transfer *t, c
     struct deferred *d = calloc(1, sizeof *d);
     cl_event reached = NULL, gate = d ? event_new(q->context, NULL, CL_COMMAND_USER) : NULL;
     if (!gate) {
+        free(t->owned);
         free(d);
         return CL_OUT_OF_HOST_MEMORY;
     }
@@ -223,21 +235,30 @@ static cl_int run_deferred_later(cl_command_queue q, const struct transfer *t, c
     return r;
 }
 
-cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool blocking, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
+static cl_int run_in_turn(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
 {
-    bool ready = queue_idle(q) && events_complete(nwait, wait), nothing = total(t) == 0;
-    if (ready && (nothing || t->mem->memory))
-        return run_here(q, t, type, event);
-    if (nothing && !blocking)
-        return queue_marker(q, type, nwait, wait, event);
-    if (!nothing && t->write && linear(t) && t->region[0] <= WIRE_INLINE_WRITE_MAX)
-        return write_inline(q, t, type, nwait, wait, event);
-    if (!ready && !blocking)
-        return run_deferred_later(q, t, type, nwait, wait, event);
     cl_int r = events_wait(nwait, wait);
     if (r == CL_SUCCESS)
         r = queue_drain(q);
     return r == CL_SUCCESS ? run_here(q, t, type, event) : r;
+}
+
+cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool blocking, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
+{
+    bool ready = queue_idle(q) && events_complete(nwait, wait), nothing = total(t) == 0;
+    cl_int r;
+    if (ready && (nothing || t->mem->memory))
+        r = run_here(q, t, type, event);
+    else if (nothing && !blocking)
+        r = queue_marker(q, type, nwait, wait, event);
+    else if (!nothing && t->write && linear(t) && t->region[0] <= WIRE_INLINE_WRITE_MAX)
+        r = write_inline(q, t, type, nwait, wait, event);
+    else if (!ready && !blocking)
+        return run_deferred_later(q, t, type, nwait, wait, event);
+    else
+        r = run_in_turn(q, t, type, nwait, wait, event);
+    free(t->owned);
+    return r;
 }
 
 /* ---- the API ---- */
@@ -464,10 +485,10 @@ cl_int CL_API_CALL clEnqueueUnmapMemObject(cl_command_queue q, cl_mem m, void *p
         return e ? e : CL_INVALID_VALUE;
     if (!(map->flags & (CL_MAP_WRITE | CL_MAP_WRITE_INVALIDATE_REGION)))
         map->view.region[0] = 0;
-    /* A shadow is freed below, so its copy is not deferred. */
-    e = map->view.region[0] == 0 && !event && nwait == 0
-            ? CL_SUCCESS
-            : transfer_enqueue(q, &map->view, map->shadow != NULL, CL_COMMAND_UNMAP_MEM_OBJECT, nwait, wait, event);
+    if (map->view.region[0] || event || nwait) {
+        map->view.owned = steal(map->shadow);
+        e = transfer_enqueue(q, &map->view, false, CL_COMMAND_UNMAP_MEM_OBJECT, nwait, wait, event);
+    }
     mapping_free(map);
     return e;
 }
