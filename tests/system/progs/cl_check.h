@@ -27,11 +27,12 @@ extern cl_command_queue queue;        /* in-order, with profiling */
 extern bool on_share;                 /* the platform is tranche's */
 
 void check_fail(const char *file, int line, const char *format, ...) __attribute__((format(printf, 3, 4), noreturn));
+void check_false(const char *file, int line, const char *condition, const char *format, ...) __attribute__((format(printf, 4, 5), noreturn));
 /* Names of OpenCL error codes: "CL_INVALID_VALUE". */
 const char *error_name(cl_int code);
 void see(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
-#define CHECK(condition, ...) ({ if (!(condition)) check_fail(__FILE__, __LINE__, #condition __VA_OPT__(": ") __VA_ARGS__); })
+#define CHECK(condition, ...) ({ if (!(condition)) check_false(__FILE__, __LINE__, #condition, " " __VA_ARGS__); })
 #define CL(call) ({ cl_int cl_ = (call); if (cl_ != CL_SUCCESS) check_fail(__FILE__, __LINE__, "%s gives %s", #call, error_name(cl_)); })
 #define EXPECT(code, call) ({ cl_int cl_ = (call); \
     if (cl_ != (code)) check_fail(__FILE__, __LINE__, "%s gives %s, not %s", #call, error_name(cl_), #code); })

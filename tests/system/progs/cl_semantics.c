@@ -25,15 +25,30 @@ static __thread char *reason;
 
 /* ---- reporting ---- */
 
+static const char *file_name(const char *path)
+{
+    const char *slash = strrchr(path, '/');
+    return slash ? slash + 1 : path;
+}
+
 void check_fail(const char *file, int line, const char *format, ...)
 {
     va_list ap;
     va_start(ap, format);
-    const char *slash = strrchr(file, '/');
-    int n = snprintf(reason, REASON_BYTES, "%s:%d ", slash ? slash + 1 : file, line);
+    int n = snprintf(reason, REASON_BYTES, "%s:%d ", file_name(file), line);
     vsnprintf(reason + n, (size_t)(REASON_BYTES - n), format, ap);
     va_end(ap);
     longjmp(*way_out, 1);
+}
+
+void check_false(const char *file, int line, const char *condition, const char *format, ...)
+{
+    char text[256];
+    va_list ap;
+    va_start(ap, format);
+    vsnprintf(text, sizeof text, format, ap);
+    va_end(ap);
+    check_fail(file, line, "%s:%s", condition, text);
 }
 
 void see(const char *format, ...)

@@ -1,0 +1,259 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* cl_semantics: sources, builds and their logs, binaries. */
+#include "cl_check.h"
+
+#include <stdatomic.h>
+
+static cl_program from_source(const char *text) { return MAKE(clCreateProgramWithSource(context, 1, &text, NULL, &error_)); }
+
+static cl_program built(const char *text, const char *options)
+{
+    cl_program p = from_source(text);
+    CL(clBuildProgram(p, 1, &device, options, NULL, NULL));
+    return p;
+}
+
+static cl_build_status build_status(cl_program p)
+{
+    cl_build_status status = 99;
+    CL(clGetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_STATUS, sizeof status, &status, NULL));
+    return status;
+}
+
+static int answer_of(cl_program p)
+{
+    int out = -1;
+    cl_mem m = buffer_with(4, &out);
+    cl_kernel k = MAKE(clCreateKernel(p, "answer", &error_));
+    set_args(k, 1, ARG(m));
+    run_kernel(queue, k, 1);
+    CL(clEnqueueReadBuffer(queue, m, CL_TRUE, 0, 4, &out, 0, NULL, NULL));
+    CL(clReleaseKernel(k));
+    CL(clReleaseMemObject(m));
+    return out;
+}
+
+static void build_errors_have_a_log(void)
+{
+    char log[20000] = "", *all;
+    size_t n = 0;
+    cl_program p = from_source("kernel void broken(global int *x) {\n    x[0] = not_declared_anywhere;\n}\n");
+    CHECK(build_status(p) == CL_BUILD_NONE);
+    EXPECT(CL_BUILD_PROGRAM_FAILURE, clBuildProgram(p, 1, &device, "", NULL, NULL));
+    CHECK(build_status(p) == CL_BUILD_ERROR);
+    CL(clGetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_LOG, 0, NULL, &n));
+    CHECK(n > 10);
+    all = calloc(1, n);
+    CL(clGetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_LOG, n, all, NULL));
+    CHECK(strlen(all) + 1 == n);
+    CHECK(strstr(all, "not_declared_anywhere"), "the log says: %s", all);
+    EXPECT(CL_INVALID_VALUE, clGetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_LOG, 3, log, NULL));
+    REFUSED(CL_INVALID_PROGRAM_EXECUTABLE, clCreateKernel(p, "broken", &error_));
+    free(all);
+}
+
+static void long_build_logs(void)
+{
+    size_t n = 0, at = 0;
+    char *text = malloc(200000);
+    for (int i = 0; i < 15; i++)
+        at += (size_t)sprintf(text + at, "kernel void f%d(global int *x) { x[0] = a_name_that_is_nowhere_declared_%0300d; }\n", i, i);
+    cl_program p = from_source(text);
+    EXPECT(CL_BUILD_PROGRAM_FAILURE, clBuildProgram(p, 1, &device, "", NULL, NULL));
+    CL(clGetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_LOG, 0, NULL, &n));
+    CHECK(n > 4000, "%zu", n);
+    free(text);
+}
+
+static const char answer[] = "kernel void answer(global int *x) { x[0] = ANSWER; }\n";
+
+static void options_count(void)
+{
+    char text[64] = "";
+    cl_program p = built(answer, "-DANSWER=42");
+    CHECK(build_status(p) == CL_BUILD_SUCCESS);
+    CHECK(answer_of(p) == 42);
+    CL(clGetProgramBuildInfo(p, device, CL_PROGRAM_BUILD_OPTIONS, sizeof text, text, NULL));
+    CHECK(strcmp(text, "-DANSWER=42") == 0, "'%s'", text);
+    CL(clBuildProgram(p, 1, &device, "-D ANSWER=43", NULL, NULL));       /* again, otherwise */
+    CHECK(answer_of(p) == 43);
+    CL(clBuildProgram(p, 0, NULL, "-D ANSWER=44 -cl-fast-relaxed-math", NULL, NULL));
+    CHECK(answer_of(p) == 44);
+}
+
+static void wrong_options_are_refused(void)
+{
+    cl_program p = from_source(answer);
+    cl_int e = clBuildProgram(p, 1, &device, "-no-such-option", NULL, NULL);
+    SEE("wrong option", error_name(e), "%s");
+    CHECK(e == CL_INVALID_BUILD_OPTIONS || e == CL_BUILD_PROGRAM_FAILURE);
+    EXPECT(CL_INVALID_PROGRAM, clBuildProgram(NULL, 1, &device, "", NULL, NULL));
+    EXPECT(CL_INVALID_VALUE, clBuildProgram(p, 1, NULL, "", NULL, NULL));
+    EXPECT(CL_INVALID_VALUE, clBuildProgram(p, 0, &device, "", NULL, NULL));
+}
+
+static void rebuilding_needs_its_kernels_gone(void)
+{
+    cl_program p = built(answer, "-DANSWER=1");
+    cl_kernel k = MAKE(clCreateKernel(p, "answer", &error_));
+    EXPECT(CL_INVALID_OPERATION, clBuildProgram(p, 1, &device, "-DANSWER=2", NULL, NULL));
+    CL(clReleaseKernel(k));
+    CL(clBuildProgram(p, 1, &device, "-DANSWER=2", NULL, NULL));
+    CHECK(answer_of(p) == 2);
+}
+
+static void sources_in_pieces(void)
+{
+    const char *pieces[3] = { "kernel void answer(XXXX", "global int *x) { x[0] = 7;", " }\nGARBAGE" };
+    size_t lengths[3] = { 19, 0, 3 };
+    char text[128] = "";
+    cl_program p = MAKE(clCreateProgramWithSource(context, 3, pieces, lengths, &error_));
+    CL(clGetProgramInfo(p, CL_PROGRAM_SOURCE, sizeof text, text, NULL));
+    CHECK(strcmp(text, "kernel void answer(global int *x) { x[0] = 7; }\n") == 0, "'%s'", text);
+    CL(clBuildProgram(p, 1, &device, NULL, NULL, NULL));
+    CHECK(answer_of(p) == 7);
+}
+
+/* Larger than everything that it travels through. */
+static void source_of_megabytes(void)
+{
+    size_t n = 3000000;
+    char *text = malloc(n + 200);
+    text[0] = '/';
+    text[1] = '*';
+    memset(text + 2, 'x', n);
+    strcpy(text + n, "*/\nkernel void answer(global int *x) { x[0] = 11; }\n");
+    cl_program p = built(text, "");
+    CHECK(answer_of(p) == 11);
+    char *back = malloc(n + 200);
+    CL(clGetProgramInfo(p, CL_PROGRAM_SOURCE, n + 200, back, NULL));
+    CHECK(strcmp(text, back) == 0);
+    free(text);
+    free(back);
+}
+
+static void kernels_in_program(void)
+{
+    char names[128] = "";
+    size_t n = 0;
+    cl_uint count = 0;
+    cl_kernel list[4] = { NULL };
+    cl_program p = built("kernel void one(global int *x) { x[0] = 1; }\nkernel void two(global int *x, int y) { x[0] = y; }\n", "");
+    CL(clGetProgramInfo(p, CL_PROGRAM_NUM_KERNELS, sizeof n, &n, NULL));
+    CHECK(n == 2);
+    CL(clGetProgramInfo(p, CL_PROGRAM_KERNEL_NAMES, sizeof names, names, NULL));
+    CHECK(strcmp(names, "one;two") == 0 || strcmp(names, "two;one") == 0, "%s", names);
+    CL(clCreateKernelsInProgram(p, 0, NULL, &count));
+    CHECK(count == 2);
+    CL(clCreateKernelsInProgram(p, 4, list, &count));
+    CHECK(list[0] && list[1] && !list[2]);
+    EXPECT(CL_INVALID_VALUE, clCreateKernelsInProgram(p, 1, list, NULL));
+    REFUSED(CL_INVALID_KERNEL_NAME, clCreateKernel(p, "three", &error_));
+    REFUSED(CL_INVALID_VALUE, clCreateKernel(p, NULL, &error_));
+}
+
+static void kernels_outlive_their_program_handle(void)
+{
+    int out = 0;
+    cl_program p = built(answer, "-DANSWER=5");
+    cl_kernel k = MAKE(clCreateKernel(p, "answer", &error_));
+    CL(clReleaseProgram(p));
+    cl_mem m = buffer(4);
+    set_args(k, 1, ARG(m));
+    run_kernel(queue, k, 1);
+    CL(clEnqueueReadBuffer(queue, m, CL_TRUE, 0, 4, &out, 0, NULL, NULL));
+    CHECK(out == 5);
+}
+
+static unsigned char *binary_of(cl_program p, size_t *ret_n)
+{
+    CL(clGetProgramInfo(p, CL_PROGRAM_BINARY_SIZES, sizeof *ret_n, ret_n, NULL));
+    CHECK(*ret_n > 0);
+    unsigned char *data = calloc(1, *ret_n);
+    CL(clGetProgramInfo(p, CL_PROGRAM_BINARIES, sizeof data, &data, NULL));
+    return data;
+}
+
+static void binaries_go_round(void)
+{
+    size_t n = 0;
+    cl_int status = 99;
+    cl_program_binary_type type = 0;
+    cl_program p = built(answer, "-DANSWER=77");
+    CHECK(answer_of(p) == 77);
+    unsigned char *data = binary_of(p, &n);
+    const unsigned char *given = data;
+    CL(clReleaseProgram(p));
+    cl_program again = MAKE(clCreateProgramWithBinary(context, 1, &device, &n, &given, &status, &error_));
+    CHECK(status == CL_SUCCESS);
+    CL(clBuildProgram(again, 1, &device, "", NULL, NULL));
+    CHECK(answer_of(again) == 77);
+    CL(clGetProgramBuildInfo(again, device, CL_PROGRAM_BINARY_TYPE, sizeof type, &type, NULL));
+    CHECK(type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE);
+    free(data);
+}
+
+static void binaries_that_are_none(void)
+{
+    static const unsigned char garbage[1000] = "this is no binary of anything";
+    const unsigned char *given = garbage, *none = NULL;
+    size_t n = sizeof garbage, zero = 0;
+    cl_int status = 99;
+    REFUSED(CL_INVALID_BINARY, clCreateProgramWithBinary(context, 1, &device, &n, &given, &status, &error_));
+    CHECK(status == CL_INVALID_BINARY, "%s", error_name(status));
+    REFUSED(CL_INVALID_VALUE, clCreateProgramWithBinary(context, 1, &device, &zero, &given, &status, &error_));
+    REFUSED(CL_INVALID_VALUE, clCreateProgramWithBinary(context, 1, &device, &n, &none, &status, &error_));
+    REFUSED(CL_INVALID_VALUE, clCreateProgramWithBinary(context, 0, NULL, &n, &given, &status, &error_));
+}
+
+static _Atomic int notified;
+static void CL_CALLBACK notify(cl_program p, void *user) { atomic_fetch_add(&notified, p == *(cl_program *)user ? 1 : 100); }
+
+static void build_notifies(void)
+{
+    cl_program p = from_source(answer);
+    atomic_store(&notified, 0);
+    CL(clBuildProgram(p, 1, &device, "-DANSWER=8", notify, &p));
+    for (double end = now() + 20; !atomic_load(&notified) && now() < end;)
+        pause_ms(1);
+    CHECK(atomic_load(&notified) == 1);
+    CHECK(build_status(p) == CL_BUILD_SUCCESS);
+    CHECK(answer_of(p) == 8);
+    EXPECT(CL_INVALID_VALUE, clBuildProgram(p, 1, &device, "-DANSWER=8", NULL, &p));
+}
+
+static void programs_tell_of_themselves(void)
+{
+    cl_program p = from_source(answer);
+    cl_uint n = 0, refs = 0;
+    cl_device_id d = NULL;
+    cl_context c = NULL;
+    size_t kernels_n = 0;
+    CL(clGetProgramInfo(p, CL_PROGRAM_NUM_DEVICES, sizeof n, &n, NULL));
+    CL(clGetProgramInfo(p, CL_PROGRAM_DEVICES, sizeof d, &d, NULL));
+    CL(clGetProgramInfo(p, CL_PROGRAM_CONTEXT, sizeof c, &c, NULL));
+    CHECK(n == 1 && d == device && c == context);
+    EXPECT(CL_INVALID_PROGRAM_EXECUTABLE, clGetProgramInfo(p, CL_PROGRAM_NUM_KERNELS, sizeof kernels_n, &kernels_n, NULL));
+    CL(clRetainProgram(p));
+    CL(clGetProgramInfo(p, CL_PROGRAM_REFERENCE_COUNT, sizeof refs, &refs, NULL));
+    CHECK(refs == 2);
+    CL(clReleaseProgram(p));
+    CL(clReleaseProgram(p));
+}
+
+static const struct check list[] = {
+    { "build_errors_have_a_log", build_errors_have_a_log },
+    { "long_build_logs", long_build_logs },
+    { "options_count", options_count },
+    { "wrong_options_are_refused", wrong_options_are_refused },
+    { "rebuilding_needs_its_kernels_gone", rebuilding_needs_its_kernels_gone },
+    { "sources_in_pieces", sources_in_pieces },
+    { "source_of_megabytes", source_of_megabytes },
+    { "kernels_in_program", kernels_in_program },
+    { "kernels_outlive_their_program_handle", kernels_outlive_their_program_handle },
+    { "binaries_go_round", binaries_go_round },
+    { "binaries_that_are_none", binaries_that_are_none },
+    { "build_notifies", build_notifies },
+    { "programs_tell_of_themselves", programs_tell_of_themselves },
+};
+GROUP(programs, list);
