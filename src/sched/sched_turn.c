@@ -13,6 +13,7 @@
 #define VTIME_SHIFT 10                             /* vtime counts 1/1024 ns at weight 1, so that heavy weights lose little */
 #define CHARGE_MAX_NS (UINT64_C(1) << 50)          /* 13 days in one charge: more can only be nonsense */
 #define VCLOCK_REBASE (UINT64_C(1) << 62)
+#define LAG_QUANTA 10                              /* a share that ran dry for less than this many quanta may catch up, by as much */
 #define OVERDUE_NS UINT64_C(1000000)               /* a waiter whose alarm is overdue by more cannot be counted on */
 
 static struct sched_core_client *holder_of(struct sched_core *core)
@@ -69,13 +70,22 @@ static void rebase_clock(struct sched_core *core)
     core->vclock = 0;
 }
 
-/* Idling banks no credit. */
+/* Idling banks no credit. Running dry for a moment, because the tenant's own threads had to wait for a processor, costs none either. */
+static uint64_t lag_allowed(const struct sched_core *core, const struct sched_core_share *share, uint64_t now_ns)
+{
+    uint64_t most_ns = LAG_QUANTA * core->quantum_ns;
+    if (!share->idle_since_ns || share->idle_since_ns > now_ns || now_ns - share->idle_since_ns > most_ns)
+        return 0;
+    return (most_ns << VTIME_SHIFT) / weight_of(share);
+}
+
 static void activate(struct sched_core *core, struct sched_core_share *share, uint64_t now_ns)
 {
     advance_clock(core);
     if (is_active(core, share))
         return;
-    share->vtime = MAX(share->vtime, core->vclock);
+    uint64_t lag = MIN(lag_allowed(core, share, now_ns), core->vclock);
+    share->vtime = MAX(share->vtime, core->vclock - lag);
     sched_cap_rested(core, share, share->idle_since_ns, now_ns);
     if (core->vclock >= VCLOCK_REBASE)
         rebase_clock(core);
