@@ -151,20 +151,50 @@ def granted(shares):
     return [shown[share.name]["granted_ns"] for share in shares], time.monotonic()
 
 
-def measure(shares, loads, seconds=WINDOW_S):
-    """Lets the loads run; per share its fraction of wall time as device time in one common window, and its rate of kernels."""
+def cpu_seconds(pids):
+    """CPU time so far of the whole machine (busy and stolen), and of these processes."""
+    tick = os.sysconf("SC_CLK_TCK")
+    user, nice, system, _idle, _iowait, irq, softirq, steal = map(int, open("/proc/stat").readline().split()[1:9])
+    ours = 0
+    for pid in pids:
+        with contextlib.suppress(OSError):
+            ours += sum(map(int, open(f"/proc/{pid}/stat").read().rsplit(")", 1)[1].split()[11:13]))
+    return (user + nice + system + irq + softirq + steal) / tick, ours / tick
+
+
+def measure_once(shares, loads, seconds):
+    """Lets the loads run; per share its part of wall time as device time in one common window, the rate of kernels of each load,
+    and how much CPU processes that are not ours took meanwhile, in CPUs."""
     for load in loads:
         load.go()
     time.sleep(1.5)
+    daemon = shares[0].daemon
+    pids = [os.getpid(), daemon.pid, *(load.process.pid for load in loads), *daemon.workers()]
     before, begin = granted(shares)
+    machine, ours = cpu_seconds(pids)
     time.sleep(seconds)
+    machine_end, ours_end = cpu_seconds(pids)
     after, end = granted(shares)
-    wall = [(b - a) / 1e9 / (end - begin) for a, b in zip(before, after)]
     for load in loads:      # all before the first result is read: nobody is to work on alone
         load.end()
     rates = [load.result()["rate"] for load in loads]
-    print("device time as a part of the window:", [f"{w:.4f}" for w in wall], "kernels per second:", [f"{r:.1f}" for r in rates])
-    return wall, rates
+    wall = [(b - a) / 1e9 / (end - begin) for a, b in zip(before, after)]
+    foreign = max(0, (machine_end - machine) - (ours_end - ours)) / seconds
+    print("device time as a part of the window:", [f"{w:.4f}" for w in wall], "kernels per second:", [f"{r:.1f}" for r in rates],
+          f"CPUs taken by others: {foreign:.2f}")
+    return wall, rates, foreign
+
+
+def measure(make_loads, *shares, seconds=WINDOW_S, tries=4):
+    """The stand-in GPU is the CPU: what others compute meanwhile is in nobody's device time, but in everybody's way. A window in which
+    they took a tenth of a CPU is measured again; where none is quiet, the quietest one counts."""
+    best = None
+    for _ in range(tries):
+        measured = measure_once(shares, make_loads(), seconds)
+        best = min(best or measured, measured, key=lambda m: m[2])
+        if best[2] < 0.1:
+            break
+    return best[:2]
 
 
 def parts(values):
@@ -191,7 +221,7 @@ CASES = [
 def test_saturating_tenants_get_their_part_of_the_time(tranched, work, policy, times):
     with contextlib.ExitStack() as stack:
         shares = [stack.enter_context(tranched.share(f"t{i}", memory="256MiB", time=part, policy=policy)) for i, part in enumerate(times)]
-        wall, rates = measure(shares, [Load(share, work) for share in shares])
+        wall, rates = measure(lambda: [Load(share, work) for share in shares], *shares)
     wanted = parts([float(part[:-1]) for part in times])
     assert sum(wall) <= 1.01, "more device time was charged than there was"
     assert sum(wall) >= 0.90, "device time was lost though everybody wanted it"
@@ -202,14 +232,14 @@ def test_saturating_tenants_get_their_part_of_the_time(tranched, work, policy, t
 def test_weights_count_and_not_the_number_of_clients(tranched, work):
     """Three clients of one share get no more together than one client of the other, whose weight is the same."""
     with tranched.share("many", memory="256MiB", time="40%", weight="7") as many, tranched.share("one", memory="256MiB", time="40%", weight="7") as one:
-        wall, rates = measure([many, one], [Load(many, work), Load(many, work), Load(many, work), Load(one, work)])
+        wall, rates = measure(lambda: [Load(many, work), Load(many, work), Load(many, work), Load(one, work)], many, one)
     assert_parts(wall, [0.5, 0.5], "device time")
     assert_parts([sum(rates[:3]), rates[3]], [0.5, 0.5], "kernels completed")
 
 
 def test_weight_overrides_the_part_of_time(tranched, work):
     with tranched.share("a", memory="256MiB", time="50%", weight="3") as a, tranched.share("b", memory="256MiB", time="50%", weight="1") as b:
-        wall, rates = measure([a, b], [Load(a, work), Load(b, work)])
+        wall, rates = measure(lambda: [Load(a, work), Load(b, work)], a, b)
     assert_parts(wall, [0.75, 0.25], "device time")
     assert_parts(rates, [0.75, 0.25], "kernels completed")
 
@@ -220,10 +250,10 @@ def test_an_idle_neighbour_costs_nothing_under_best_effort(tranched, work):
     with tranched.share("a", memory="256MiB", time="25%", policy="best-effort") as a, \
             tranched.share("b", memory="256MiB", time="75%", policy="best-effort") as b:
         for _ in range(5):
-            alone += measure([a], [Load(a, work)], 1.5)[1]
+            alone += measure_once([a], [Load(a, work)], 1.5)[1]
             neighbour = b.tenant()
             assert neighbour.ask("launch 3") == ["ok"]
-            beside += measure([a], [Load(a, work)], 1.5)[1]
+            beside += measure_once([a], [Load(a, work)], 1.5)[1]
             assert neighbour.ask("launch 3") == ["ok"]
             neighbour.process.kill()
             wait_until(lambda: not b.show()["clients"], what="the neighbour is gone")
@@ -235,5 +265,5 @@ def test_the_cap_of_a_fixed_share_holds_while_others_idle(tranched, work, neighb
     with tranched.share("a", memory="256MiB", time="25%", policy="fixed-share") as a, tranched.share("b", memory="256MiB", time="75%") as b:
         if neighbour == "idle":
             assert b.tenant().ask("launch 3") == ["ok"]
-        wall, _ = measure([a], [Load(a, work)])
+        wall, _ = measure(lambda: [Load(a, work)], a)
     assert abs(wall[0] - 0.25) <= 0.02, wall
