@@ -54,7 +54,7 @@ def test_the_packages_cover_what_meson_asks_for():
     """A dependency() without a package in the list would break a fresh machine, and this one would never notice."""
     known = {"threads": None, "OpenCL": "ocl-icd-opencl-dev", "jansson": "libjansson-dev", "libmicrohttpd": "libmicrohttpd-dev",
              "sqlite3": "libsqlite3-dev", "libsystemd": "libsystemd-dev", "cmocka": "libcmocka-dev", "libcurl": "libcurl4-gnutls-dev",
-             "scdoc": "scdoc"}
+             "libseccomp": "libseccomp-dev", "scdoc": "scdoc"}
     listed = subprocess.run([TOP / "scripts/packages", "build", "run", "tests"], capture_output=True, text=True, check=True).stdout.split()
     asked = set()
     for path in [TOP / "meson.build", *TOP.glob("src/**/meson.build"), *TOP.glob("tests/**/meson.build"), *TOP.glob("bench/meson.build"), *TOP.glob("man/meson.build")]:
