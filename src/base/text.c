@@ -106,9 +106,12 @@ int text_parse_duration(const char *s, uint64_t *ret_ns, struct error *err)
     static const struct unit units[] = { { "ns", 1 }, { "us", 1e3 }, { "ms", 1e6 }, { "s", 1e9 }, { "min", 60e9 }, { "h", 3600e9 }, { NULL, 0 } };
     double v;
     int r = parse_with_unit(s, "duration", "2ms or 30s", units, 0x1p53, &v, err);
-    if (r == 0)
-        *ret_ns = (uint64_t)v;
-    return r;
+    if (r < 0)
+        return r;
+    if (v < 1)
+        return error_set(err, -EINVAL, "duration '%s' is below a nanosecond", s);
+    *ret_ns = (uint64_t)v;
+    return 0;
 }
 
 int text_check_name(const char *s, struct error *err)

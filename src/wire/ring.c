@@ -63,6 +63,8 @@ bool wire_spin(struct wire_spin *spin)
 
 static void copy_in(struct wire_end *end, const void *from, uint64_t n)
 {
+    if (n == 0)
+        return;         /* `from` may be NULL */
     uint64_t at = end->position & (end->size - 1), first = MIN(n, end->size - at);
     memcpy(end->data + at, from, first);
     memcpy(end->data, (const uint8_t *)from + first, n - first);

@@ -28,6 +28,16 @@ struct arena *arena_new(uint8_t *base, uint64_t first, uint64_t size)
     return a;
 }
 
+void arena_free(struct arena *a)
+{
+    while (a && a->free) {
+        struct piece *p = a->free;
+        a->free = p->next;
+        free(p);
+    }
+    free(a);
+}
+
 static uint64_t rounded(uint64_t n) { return (n + GRAIN - 1) & ~(uint64_t)(GRAIN - 1); }
 
 static uint64_t padding(const struct piece *p, uint64_t align) { return -p->offset & (align - 1); }

@@ -47,6 +47,13 @@ static void model_open(struct model *m)
     assert_non_null(m->arena);
 }
 
+static void model_close(struct model *m)
+{
+    arena_free(m->arena);
+    munmap(m->base, FIRST + SIZE);
+    test_free(m);
+}
+
 static uint64_t grains(uint64_t n) { return (n + GRAIN - 1) / GRAIN; }
 
 /* Whether n grains with this alignment are free anywhere. */
@@ -135,8 +142,7 @@ static void random_use_agrees_with_a_naive_map(void **state)
     assert_int_equal(m->nheld, 1);           /* one piece again */
     assert_int_equal(arena_take(m->arena, 1, 128), UINT64_MAX);
     give(m, 0);
-    munmap(m->base, FIRST + SIZE);
-    test_free(m);
+    model_close(m);
 }
 
 static void sizes_beyond_the_arena_are_refused(void **state)
@@ -148,8 +154,7 @@ static void sizes_beyond_the_arena_are_refused(void **state)
         assert_int_equal(arena_take(m->arena, sizes[i], 128), UINT64_MAX);
     take(m, SIZE, 4096);
     assert_int_equal(m->nheld, 1);
-    munmap(m->base, FIRST + SIZE);
-    test_free(m);
+    model_close(m);
 }
 
 static void given_pages_go_back_to_the_system(void **state)
@@ -171,8 +176,7 @@ static void given_pages_go_back_to_the_system(void **state)
         assert_int_equal(m->base[after + i], 3);
     }
     assert_int_equal(m->base[big], 0);       /* and a next tenant of the place finds zeros */
-    munmap(m->base, FIRST + SIZE);
-    test_free(m);
+    model_close(m);
 }
 
 int main(void)

@@ -41,7 +41,7 @@ static uint64_t pick(unsigned *seed, uint64_t n) { return (uint64_t)rand_r(seed)
 static void pieces_are_the_whole(void **state)
 {
     enum { SIDE = 96 };
-    static uint8_t seen[SIDE * 2][SIDE][12];
+    static uint8_t seen[SIDE * 2][SIDE * 2][16];
     unsigned seed = 7;
     unsigned cuts = 0;
     for (int round = 0; round < 3000; round++) {
