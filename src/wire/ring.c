@@ -159,14 +159,15 @@ void wire_ring_peek(const struct wire_end *end, void *buf, uint64_t n)
 int wire_ring_wait(struct wire_end *end, uint64_t spin_ns)
 {
     struct wire_spin spin = { .limit = spin_ns };
-    for (;;) {
+    for (bool slept = false;;) {
         int64_t n = wire_ring_available(end);
         if (n)
             return n < 0 ? (int)n : 0;
         if (wire_spin(&spin))
             continue;
-        if (!end->alive(end->alive_arg))
+        if (slept && !end->alive(end->alive_arg))
             return -EPIPE;
+        slept = true;          /* the first sleep ends by itself: no need to look whether the peer lives */
         if (end->poll_ns) {
             nanosleep(&(struct timespec){ 0, (long)end->poll_ns }, NULL);
             continue;

@@ -16,7 +16,9 @@
 #include <string.h>
 #include <sys/mman.h>
 
-#define DEFAULT_SPIN_US 20
+#define DEFAULT_SPIN_US 50      /* a launch that is waited for takes 10 to 40 us on PoCL (bench/native) */
+#define WAIT_MAX_NS (2 * NS_PER_MS)
+#define SHORT_WAITS 4               /* budgets: a wait that sleeps takes longer than one that spins, and must not settle the matter for ever */
 #define CHECK_ALIVE_NS (100 * NS_PER_MS)
 
 static struct link the_link = { .sock = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = PTHREAD_MUTEX_INITIALIZER };
@@ -246,10 +248,19 @@ int link_post(struct link *l, enum wire_op op, const struct wire_out *out)
     return r;
 }
 
+/* Spinning pays where answers come within its budget, and takes a processor from the kernel where they do not: the budget is full while
+ * waits have lately been short, and a fraction of it, to notice when they become so again, otherwise. */
 static struct wire_spin spin_begin(struct link *l)
 {
     wire_note_cpu(&l->header->client_cpu);
-    return (struct wire_spin){ .limit = wire_spin_ns(&l->header->worker_cpu, l->spin_ns) };
+    bool pays = atomic_load_explicit(&l->wait_ns, memory_order_relaxed) <= SHORT_WAITS * l->spin_ns;
+    return (struct wire_spin){ .limit = wire_spin_ns(&l->header->worker_cpu, pays ? l->spin_ns : l->spin_ns / 8) };
+}
+
+static void spin_end(struct link *l, uint64_t begun_ns)
+{
+    uint64_t took = clock_now_ns() - begun_ns, average = atomic_load_explicit(&l->wait_ns, memory_order_relaxed);
+    atomic_store_explicit(&l->wait_ns, (7 * average + MIN(took, WAIT_MAX_NS)) / 8, memory_order_relaxed);
 }
 
 int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struct wire_in *in, void **ret_buf)
@@ -258,9 +269,11 @@ int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struc
     _cleanup_free_ void *buf = NULL;
     *ret_buf = NULL;
     pthread_mutex_lock(&l->call_lock);
+    uint64_t begun = clock_now_ns();
     int r = link_post(l, op, out);
     if (r == 0)
         r = wire_ring_wait(&l->reply, spin_begin(l).limit);
+    spin_end(l, begun);
     if (r == 0)
         r = wire_ring_take(&l->reply, &f, sizeof f);
     if (r == 0 && (f.op != op || f.bytes > WIRE_FRAME_MAX || !(buf = malloc(f.bytes + 1))))
@@ -279,16 +292,25 @@ int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struc
     return 0;
 }
 
-int link_wait_queue(struct link *l, uint32_t state, uint64_t sequence)
+/* Whether to look again; sleeps on the word when spinning is over. The first sleep needs no look at the socket: it ends after 100 ms anyway. */
+struct wait { struct wire_spin spin; uint64_t begun; bool slept; };
+
+static struct wait wait_begin(struct link *l) { return (struct wait){ .spin = spin_begin(l), .begun = clock_now_ns() }; }
+
+static bool wait_on(struct link *l, struct wait *w)
 {
-    struct wire_queue_state *q = wire_queue_state(l->header, state);
-    struct wire_spin spin = spin_begin(l);
-    for (;;) {
-        if (atomic_load_explicit(&q->completed, memory_order_acquire) >= sequence)
-            return 0;
-        if (wire_spin(&spin))
+    bool first = !w->slept;
+    w->slept = true;
+    return first ? !atomic_load_explicit(&l->dead, memory_order_relaxed) : link_alive(l);
+}
+
+static int wait_queue_slowly(struct link *l, struct wire_queue_state *q, uint64_t sequence)
+{
+    struct wait w = wait_begin(l);
+    while (atomic_load_explicit(&q->completed, memory_order_acquire) < sequence) {
+        if (wire_spin(&w.spin))
             continue;
-        if (!link_alive(l))
+        if (!wait_on(l, &w))
             return -EPIPE;
         uint32_t bell = atomic_load(&q->bell);
         atomic_store(&q->waiters, 1);
@@ -296,27 +318,43 @@ int link_wait_queue(struct link *l, uint32_t state, uint64_t sequence)
         if (atomic_load(&q->completed) < sequence)
             wire_futex_wait(&q->bell, bell, CHECK_ALIVE_NS);
     }
+    spin_end(l, w.begun);
+    return 0;
+}
+
+int link_wait_queue(struct link *l, uint32_t state, uint64_t sequence)
+{
+    struct wire_queue_state *q = wire_queue_state(l->header, state);
+    return atomic_load_explicit(&q->completed, memory_order_acquire) >= sequence ? 0 : wait_queue_slowly(l, q, sequence);
+}
+
+/* Whether the event has come as far as `status`, or its slot belongs to another event by now; *ret is what to answer. */
+static bool event_reached(uint64_t state, uint32_t generation, int32_t status, int32_t *ret)
+{
+    *ret = wire_event_generation(state) != generation ? CL_COMPLETE : wire_event_status(state);
+    return *ret <= status;
 }
 
 int32_t link_wait_event(struct link *l, uint32_t slot, uint32_t generation, int32_t status)
 {
     struct wire_event *e = wire_event(l->header, slot);
-    struct wire_spin spin = spin_begin(l);
-    for (;;) {
-        uint64_t s = atomic_load_explicit(&e->state, memory_order_acquire);
-        if (wire_event_generation(s) != generation)
-            return CL_COMPLETE;
-        if (wire_event_status(s) <= status)
-            return wire_event_status(s);
-        if (wire_spin(&spin))
+    uint64_t s = atomic_load_explicit(&e->state, memory_order_acquire);
+    int32_t reached;
+    if (event_reached(s, generation, status, &reached))
+        return reached;
+    struct wait w = wait_begin(l);
+    for (; !event_reached(s, generation, status, &reached); s = atomic_load_explicit(&e->state, memory_order_acquire)) {
+        if (wire_spin(&w.spin))
             continue;
-        if (!link_alive(l))
+        if (!wait_on(l, &w))
             return LINK_LOST;
         atomic_store(&e->waiters, 1);
         atomic_thread_fence(memory_order_seq_cst);
         if (atomic_load(&e->state) == s)
             wire_futex_wait((_Atomic uint32_t *)&e->state, (uint32_t)s, CHECK_ALIVE_NS);
     }
+    spin_end(l, w.begun);
+    return reached;
 }
 
 void link_set_event(struct link *l, uint32_t slot, uint32_t generation, int32_t status)

@@ -18,7 +18,8 @@ struct link {
     pthread_mutex_t call_lock;        /* one question at a time on the reply ring */
     struct wire_end reply;
     _Atomic bool dead;
-    uint64_t spin_ns;
+    uint64_t spin_ns;                 /* budget of a wait */
+    _Atomic uint64_t wait_ns;         /* how long waits have lately taken */
 };
 
 /* The connection, made at the first call; NULL when there is none (no share in the environment, refused, or the worker is gone). */
