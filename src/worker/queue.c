@@ -8,6 +8,7 @@
 #include "worker/intake.h"
 
 #define FLYING_MAX 512       /* commands in the driver at once: bounds its memory and the time to drain */
+#define FLYING_ALONE 2
 #define CHECK_EVERY_NS (50 * NS_PER_US)
 #define PENDING_MAX 65536    /* commands waiting; beyond it the ring fills up and the client waits */
 
@@ -112,9 +113,12 @@ static void event_times(struct queue *q, const struct command *c)
 
 /* ---- handing over ---- */
 
+/* Alone on the GPU, the next command follows long ones without a gap; otherwise others would wait for it too. */
 static bool window_open(const struct queue *q, const struct command *c, uint64_t quantum_ns)
 {
-    return q->nflying == 0 || (q->nflying < FLYING_MAX && q->flying_ns + c->cost_ns <= quantum_ns);
+    if (q->nflying == 0 || (q->nflying < FLYING_MAX && q->flying_ns + c->cost_ns <= quantum_ns))
+        return true;
+    return q->nflying < FLYING_ALONE && !sched_is_shared(q->session->client);
 }
 
 /* Looks at the clock once for many short commands. */
