@@ -184,8 +184,58 @@ static cl_int submit_image_copy(struct queue *q, struct command *c, cl_mem sourc
     }
 }
 
+/* From the first byte of a rectangle to the one after its last: within the buffer, and no sum on the way wraps around. */
+static bool inside_rect(const struct object *mem, const uint64_t origin[3], const uint64_t region[3], uint64_t row, uint64_t slice)
+{
+    uint64_t last[3], y, z, end;
+    for (int i = 0; i < 3; i++)
+        if (region[i] == 0 || __builtin_add_overflow(origin[i], region[i] - 1, &last[i]))
+            return false;
+    row = row ? row : region[0];
+    if (!slice && __builtin_mul_overflow(row, region[1], &slice))
+        return false;
+    return !__builtin_mul_overflow(last[1], row, &y) && !__builtin_mul_overflow(last[2], slice, &z) && !__builtin_add_overflow(y, z, &end) &&
+           !__builtin_add_overflow(end, last[0], &end) && end < mem->u.mem.size;
+}
+
+/* Drivers compare places in images themselves; none of these numbers is large enough to wrap around where they add them. */
+static bool image_numbers(const uint64_t a[3], const uint64_t b[3])
+{
+    for (int i = 0; i < 3; i++)
+        if (a[i] > UINT32_MAX || b[i] > UINT32_MAX)
+            return false;
+    return true;
+}
+
+/* Whether the command stays in the memory that it names: PoCL adds before it compares, so that sums which wrap around pass its checks. */
+static bool stays_inside(const struct command *c)
+{
+    const struct object *a = c->nobjects ? c->objects[0] : NULL, *b = c->nobjects > 1 ? c->objects[1] : NULL;
+    const struct wire_copy_rect *r = &c->u.copy_rect;
+    switch (c->op) {
+    case WIRE_OP_write_inline: return inside(a, c->u.write_inline.offset, c->u.write_inline.data.size);
+    case WIRE_OP_copy: return inside(a, c->u.copy.source_offset, c->u.copy.size) && inside(b, c->u.copy.target_offset, c->u.copy.size);
+    case WIRE_OP_copy_rect:
+        return inside_rect(a, r->source_origin, r->region, r->source_row, r->source_slice) &&
+               inside_rect(b, r->target_origin, r->region, r->target_row, r->target_slice);
+    case WIRE_OP_fill: return inside(a, c->u.fill.offset, c->u.fill.size);
+    case WIRE_OP_fill_image: return image_numbers(c->u.fill_image.origin, c->u.fill_image.region);
+    case WIRE_OP_copy_image:
+        return image_numbers(c->u.copy_image.source_origin, c->u.copy_image.region) && image_numbers(c->u.copy_image.target_origin, c->u.copy_image.region);
+    case WIRE_OP_image_to_buffer:
+        return image_numbers(c->u.image_to_buffer.origin, c->u.image_to_buffer.region) && inside(b, c->u.image_to_buffer.offset, 0);
+    case WIRE_OP_buffer_to_image:
+        return image_numbers(c->u.buffer_to_image.origin, c->u.buffer_to_image.region) && inside(a, c->u.buffer_to_image.offset, 0);
+    default: return true;      /* launches touch no memory by number, streams look themselves */
+    }
+}
+
 void command_submit(struct queue *q, struct command *c)
 {
+    if (!stays_inside(c)) {
+        c->status = CL_INVALID_VALUE;
+        return;
+    }
     const struct wire_write_inline *w = &c->u.write_inline;
     const struct wire_copy *copy = &c->u.copy;
     const struct wire_fill *fill = &c->u.fill;
@@ -264,10 +314,15 @@ void command_measured(struct command *c)
 /* Commands come and go by the hundred thousand a second, made by one thread and freed by another: most fit a block of the pool. */
 static struct { pthread_mutex_t lock; struct command *free; } pool = { .lock = PTHREAD_MUTEX_INITIALIZER };
 
+static _Atomic uint64_t held_bytes;
+
+uint64_t commands_held_bytes(void) { return atomic_load_explicit(&held_bytes, memory_order_relaxed); }
+
 struct command *command_new(uint32_t bytes)
 {
     struct command *c = NULL;
     bool pooled = bytes <= POOLED_FRAME;
+    bytes = pooled ? POOLED_FRAME : bytes;
     if (pooled) {
         pthread_mutex_lock(&pool.lock);
         if ((c = pool.free))
@@ -275,10 +330,12 @@ struct command *command_new(uint32_t bytes)
         pthread_mutex_unlock(&pool.lock);
     }
     if (!c)
-        c = malloc(sizeof *c + (pooled ? POOLED_FRAME : bytes));
+        c = malloc(sizeof *c + bytes);
     if (c) {
         memset(c, 0, sizeof *c);
         c->pooled = pooled;
+        c->frame_bytes = bytes;
+        atomic_fetch_add_explicit(&held_bytes, sizeof *c + bytes, memory_order_relaxed);
     }
     return c;
 }
@@ -298,9 +355,11 @@ static void drop(struct command *c)
 void command_free(struct command *list)
 {
     struct command *keep = NULL, *last = NULL;
+    uint64_t freed = 0;
     while (list) {
         struct command *c = list;
         list = c->next;
+        freed += sizeof *c + c->frame_bytes;
         drop(c);
         if (!c->pooled) {
             free(c);
@@ -310,6 +369,7 @@ void command_free(struct command *list)
         keep = c;
         last = last ? last : c;
     }
+    atomic_fetch_sub_explicit(&held_bytes, freed, memory_order_relaxed);
     if (!keep)
         return;
     pthread_mutex_lock(&pool.lock);

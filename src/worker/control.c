@@ -422,7 +422,7 @@ static void serve_kernel_create(struct session *s, const struct wire_kernel_crea
     if (!o->parent || !o->u.kernel.name)
         session_fail("a kernel of no program");
     if (o->parent->u.program.built && (k = clCreateKernel(o->parent->u.program.native, o->u.kernel.name, &e))) {
-        clGetKernelInfo(k, CL_KERNEL_NUM_ARGS, sizeof o->u.kernel.nargs, &o->u.kernel.nargs, NULL);
+        kernel_learn(o, k);
         clReleaseKernel(k);
     }
     if (!k)

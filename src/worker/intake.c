@@ -57,7 +57,9 @@ int intake_start(struct intake *in)
 static int64_t available(struct intake *in)
 {
     uint64_t n = atomic_load(&in->command.ring->head) - in->command.position;
-    return n > in->command.size ? -EPROTO : (int64_t)n;
+    if (n > in->command.size)
+        return -EPROTO;
+    return n < sizeof(struct wire_frame) ? 0 : (int64_t)n;      /* a client that writes less than a head is not waited for awake */
 }
 
 /* Makes a parked thread read, or a new one. */

@@ -91,6 +91,36 @@ void kernels_describe(struct session *s, cl_program program, struct wire_out *ou
 
 /* ---- arguments ---- */
 
+enum takes { TAKES_ANYTHING, TAKES_VALUE, TAKES_LOCAL, TAKES_BUFFER, TAKES_IMAGE, TAKES_SAMPLER };
+
+static enum takes argument_takes(cl_kernel k, cl_uint i)
+{
+    cl_kernel_arg_address_qualifier address = 0;
+    cl_kernel_arg_access_qualifier access = CL_KERNEL_ARG_ACCESS_NONE;
+    char type[64] = "";
+    if (clGetKernelArgInfo(k, i, CL_KERNEL_ARG_ADDRESS_QUALIFIER, sizeof address, &address, NULL) != CL_SUCCESS)
+        return TAKES_ANYTHING;           /* a binary without this information */
+    clGetKernelArgInfo(k, i, CL_KERNEL_ARG_ACCESS_QUALIFIER, sizeof access, &access, NULL);
+    clGetKernelArgInfo(k, i, CL_KERNEL_ARG_TYPE_NAME, sizeof type, type, NULL);
+    if (access != CL_KERNEL_ARG_ACCESS_NONE)
+        return TAKES_IMAGE;
+    switch (address) {
+    case CL_KERNEL_ARG_ADDRESS_GLOBAL:
+    case CL_KERNEL_ARG_ADDRESS_CONSTANT: return TAKES_BUFFER;
+    case CL_KERNEL_ARG_ADDRESS_LOCAL: return TAKES_LOCAL;
+    default: return strcmp(type, "sampler_t") == 0 ? TAKES_SAMPLER : TAKES_VALUE;
+    }
+}
+
+void kernel_learn(struct object *o, cl_kernel k)
+{
+    clGetKernelInfo(k, CL_KERNEL_NUM_ARGS, sizeof o->u.kernel.nargs, &o->u.kernel.nargs, NULL);
+    if (!(o->u.kernel.takes = malloc(o->u.kernel.nargs + 1)))
+        session_fail("out of memory");
+    for (cl_uint i = 0; i < o->u.kernel.nargs; i++)
+        o->u.kernel.takes[i] = (uint8_t)argument_takes(k, i);
+}
+
 struct argument { uint32_t form, size, handle; const uint8_t *bytes; };
 
 /* The next argument of a launch; false at the end or when it makes no sense (in->bad). */
@@ -168,6 +198,18 @@ static struct kernel_copy *copy_get(struct object *o, const struct queue *q, uin
     return k;
 }
 
+static bool argument_fits(enum takes takes, const struct argument *a, const struct object *object)
+{
+    switch (takes) {
+    case TAKES_VALUE: return a->form == ARGUMENT_VALUE;
+    case TAKES_LOCAL: return a->form == ARGUMENT_LOCAL;
+    case TAKES_BUFFER: return a->form == ARGUMENT_MEM && (!object || !object->u.mem.image);
+    case TAKES_IMAGE: return a->form == ARGUMENT_MEM && object && object->u.mem.image;
+    case TAKES_SAMPLER: return a->form == ARGUMENT_SAMPLER;
+    default: return true;
+    }
+}
+
 static cl_int set_argument(struct kernel_copy *k, uint32_t i, const struct argument *a, const struct object *object)
 {
     switch (a->form) {
@@ -196,7 +238,7 @@ static cl_int set_arguments(struct kernel_copy *k, struct command *c)
         aligned = aligned && memcmp(k->last + start, (const uint8_t *)b->data + start, 8) == 0;   /* same form and size, so the rest lines up */
         if (aligned && serial == k->serials[i] && memcmp(k->last + start, (const uint8_t *)b->data + start, in.pos - start) == 0)
             continue;
-        e = set_argument(k, i, &a, object);
+        e = argument_fits(c->objects[0]->u.kernel.takes[i], &a, object) ? set_argument(k, i, &a, object) : CL_INVALID_ARG_VALUE;
         k->serials[i] = serial;
     }
     if (e || !aligned || k->last_size != b->size) {
@@ -287,5 +329,6 @@ void kernel_free(struct object *o)
         free(k);
     }
     pthread_mutex_destroy(&o->u.kernel.lock);
+    free(o->u.kernel.takes);
     free(o->u.kernel.name);
 }

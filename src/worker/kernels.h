@@ -9,6 +9,8 @@ struct kernel_copy;
 
 /* Appends what a client must know of every kernel of a built program (names, arguments, work-group figures). */
 void kernels_describe(struct session *s, cl_program program, struct wire_out *out);
+/* Learns what each argument of the kernel takes, so that no client can pass a number where the driver expects one of its pointers. */
+void kernel_learn(struct object *o, cl_kernel k);
 /* References the memory objects among a launch's arguments. False: the arguments make no sense. */
 bool kernel_decode_arguments(struct command *c, uint32_t nargs_max);
 /* Sets arguments that differ from the last launch on this queue and launches. */

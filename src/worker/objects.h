@@ -33,6 +33,7 @@ struct object {
         struct {
             char *name;
             cl_uint nargs;
+            uint8_t *takes;                /* enum takes of each argument */
             pthread_mutex_t lock;
             struct kernel_copy *copies;    /* one per queue: arguments are a driver object's state */
             double ns_per_item;            /* measured, 0 unknown; under lock */

@@ -11,6 +11,7 @@
 #define FLYING_ALONE 2
 #define CHECK_EVERY_NS (50 * NS_PER_US)
 #define PENDING_MAX 65536    /* commands waiting; beyond it the ring fills up and the client waits */
+#define HELD_BYTES_MAX (UINT64_C(256) << 20)   /* likewise for all queues together: the host's memory is not the client's quota */
 
 struct queue *queue_new(struct session *s, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error)
 {
@@ -211,7 +212,7 @@ bool queue_append(struct queue *q, struct command *c)
 bool queue_full(struct queue *q)
 {
     pthread_mutex_lock(&q->lock);
-    bool full = q->npending >= PENDING_MAX;
+    bool full = q->npending >= PENDING_MAX || commands_held_bytes() >= HELD_BYTES_MAX;
     pthread_mutex_unlock(&q->lock);
     return full;
 }

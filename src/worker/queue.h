@@ -9,7 +9,7 @@
 
 struct command {
     struct command *next;
-    uint32_t op;
+    uint32_t op, frame_bytes;          /* frame_bytes: room in frame */
     bool pooled;
     uint64_t sequence;
     struct wire_event_ref event;
@@ -76,4 +76,6 @@ void command_measured(struct command *c);
 /* A command with room for a frame of this size; its frame is not initialised. */
 struct command *command_new(uint32_t bytes);
 /* Frees a list of commands and drops their references. */
+/* What all commands of this client take, waiting or under way. */
+uint64_t commands_held_bytes(void);
 void command_free(struct command *list);
