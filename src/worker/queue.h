@@ -76,6 +76,6 @@ void command_measured(struct command *c);
 /* A command with room for a frame of this size; its frame is not initialised. */
 struct command *command_new(uint32_t bytes);
 /* Frees a list of commands and drops their references. */
+void command_free(struct command *list);
 /* What all commands of this client take, waiting or under way. */
 uint64_t commands_held_bytes(void);
-void command_free(struct command *list);
