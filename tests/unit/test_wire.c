@@ -467,7 +467,9 @@ static void scribbled_ring_does_no_harm(void **state)
             assert_true(r == 0 || r == -EPROTO || r == -EPIPE);
             errors += r < 0;
         } else {
-            int r = wire_ring_take(&p.consumer, buf, n);
+            /* What is there at this moment may be gone in the next: then taking waits, and finds nobody alive. */
+            int64_t have = wire_ring_available(&p.consumer);
+            int r = have < 0 ? (int)have : wire_ring_take(&p.consumer, buf, MIN(n, (uint64_t)have));
             assert_true(r == 0 || r == -EPROTO || r == -EPIPE);
             errors += r < 0;
         }
