@@ -230,11 +230,12 @@ def test_saturating_tenants_get_their_part_of_the_time(tranched, work, policy, t
 
 
 def test_weights_count_and_not_the_number_of_clients(tranched, work):
-    """Three clients of one share get no more together than one client of the other, whose weight is the same."""
+    """Three clients of one share get no more together than one client of the other, whose weight is the same. What it costs to go from one of them
+    to the next (processes that slept for longer, cold caches) is in their own share's device time, so they may complete fewer kernels in it."""
     with tranched.share("many", memory="256MiB", time="40%", weight="7") as many, tranched.share("one", memory="256MiB", time="40%", weight="7") as one:
         wall, rates = measure(lambda: [Load(many, work), Load(many, work), Load(many, work), Load(one, work)], many, one)
     assert_parts(wall, [0.5, 0.5], "device time")
-    assert_parts([sum(rates[:3]), rates[3]], [0.5, 0.5], "kernels completed")
+    assert 0.42 <= parts([sum(rates[:3]), rates[3]])[0] <= 0.52, rates
 
 
 def test_weight_overrides_the_part_of_time(tranched, work):
@@ -249,14 +250,20 @@ def test_an_idle_neighbour_costs_nothing_under_best_effort(tranched, work):
     alone, beside = [], []
     with tranched.share("a", memory="256MiB", time="25%", policy="best-effort") as a, \
             tranched.share("b", memory="256MiB", time="75%", policy="best-effort") as b:
-        for _ in range(5):
-            alone += measure_once([a], [Load(a, work)], 1.5)[1]
+        for _ in range(12):
+            one = measure_once([a], [Load(a, work)], 1.5)
             neighbour = b.tenant()
             assert neighbour.ask("launch 3") == ["ok"]
-            beside += measure_once([a], [Load(a, work)], 1.5)[1]
+            other = measure_once([a], [Load(a, work)], 1.5)
             assert neighbour.ask("launch 3") == ["ok"]
+            if max(one[2], other[2]) < 0.1:      # nothing else ran: see measure()
+                alone += one[1]
+                beside += other[1]
             neighbour.process.kill()
             wait_until(lambda: not b.show()["clients"], what="the neighbour is gone")
+            if len(alone) == 5:
+                break
+    assert len(alone) >= 2, "the machine was never quiet enough to compare"
     assert statistics.median(beside) >= 0.97 * statistics.median(alone), (alone, beside)
 
 
