@@ -521,6 +521,16 @@ def test_options_and_binaries(world):
             client = world.open()
 
 
+@pytest.mark.xfail(strict=True, reason="the worker's compiler may still read what tranched's user may read")
+def test_compiler_reads_no_files_of_the_host(world):
+    """The compiler runs as tranched's user; what that user may read is not the tenant's to see."""
+    secret = world.daemon.folder / "secret"
+    secret.write_text("a_secret_of_the_host\n")
+    client = world.open()
+    client.post("program_from_source", u32(90) + blob(f'kernel void f(global int *x) {{ x[0] =\n#include "{secret}"\n; }}'.encode()))
+    assert b"a_secret_of" not in client.call("program_build", u32(90) + blob(b""), 60)
+
+
 def test_kernels_that_are_not_there(world):
     client = world.open()
     client.post("kernel_create", u32(80, 4) + blob(b"no such kernel"))
