@@ -208,6 +208,19 @@ cl_int queue_marker(cl_command_queue q, cl_command_type type, cl_uint nwait, con
 bool queue_idle(cl_command_queue q);
 cl_int queue_drain(cl_command_queue q);                   /* waits for everything enqueued so far */
 
+/* Commands that this side carries out itself (host.c): CL_SUCCESS, or the error that the command ends with. */
+typedef cl_int (*host_fn)(void *arg);
+struct host_work {
+    host_fn run;
+    void (*drop)(void *arg);                  /* afterwards, or instead of it */
+    void *arg;
+};
+cl_int host_run_now(cl_command_queue q, host_fn run, void *arg, cl_command_type type, cl_event *event);
+/* Waits for the wait list and the queue in the calling thread. */
+cl_int host_run_in_turn(cl_command_queue q, host_fn run, void *arg, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event);
+/* Returns at once. Takes over the work, also on failure. */
+cl_int host_run_later(cl_command_queue q, const struct host_work *work, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event);
+
 /* Transfers (transfer.c). */
 void transfer_linear(struct transfer *t, cl_mem mem, bool write, void *host, uint64_t offset, uint64_t size);
 cl_int transfer_run(const struct transfer *t);            /* copies now; the caller has waited for whatever must come before */

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads, writes and maps: between the application's memory and a buffer.
  *
- * One function copies now (transfer_run): a memcpy in the arena on unified devices, chunks streamed through a channel otherwise. As part of a queue a
- * transfer first waits for what stands before it. Blocking calls and idle queues do that in the calling thread; otherwise two markers are enqueued, and
- * the background thread copies between them, so that at any size there is one copy and no staging memory. Small writes travel in the ring itself. */
+ * One function copies now (transfer_run): a memcpy in the arena on unified devices, chunks streamed through a channel otherwise. As part of a queue
+ * this side runs it in its turn (host.c), so that at any size there is one copy and no staging memory. Small writes travel in the ring itself. */
 #include "guest/opencl/guest.h"
 
 #include "base/cleanup.h"
@@ -162,30 +161,7 @@ cl_int transfer_run(const struct transfer *t)
 
 /* ---- in a queue ---- */
 
-static uint64_t device_now(struct link *l) { return clock_now_ns() + (uint64_t)l->header->device_clock_minus_monotonic_ns; }
-
-/* An event for a command that this side carries out itself, already at its end. */
-static cl_event done_event(cl_command_queue q, cl_command_type type, uint64_t begun)
-{
-    struct link *l = link_current();
-    cl_event e = event_new(q->context, q, type);
-    if (!e)
-        return NULL;
-    uint64_t *t = wire_event(l->header, e->slot)->time_ns;
-    t[0] = t[1] = t[2] = begun;
-    t[3] = MAX(device_now(l), begun + 1);
-    event_complete(e, CL_COMPLETE);
-    return e;
-}
-
-static cl_int run_here(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_event *event)
-{
-    uint64_t begun = device_now(link_current());
-    cl_int r = transfer_run(t);
-    if (r == CL_SUCCESS && event && !(*event = done_event(q, type, begun)))
-        r = CL_OUT_OF_RESOURCES;
-    return r;
-}
+static cl_int run_transfer(void *arg) { return transfer_run(arg); }
 
 static cl_int write_inline(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
 {
@@ -195,52 +171,24 @@ static cl_int write_inline(cl_command_queue q, const struct transfer *t, cl_comm
     return command_push(&c, WIRE_OP_write_inline, q, type, event);
 }
 
-struct deferred { struct transfer transfer; cl_event gate; };
-
-static void run_deferred(cl_event reached, int32_t status, void *arg)
+static void drop_transfer(void *arg)
 {
-    struct deferred *d = arg;
-    cl_int r = status < 0 ? status : transfer_run(&d->transfer);
-    (void)reached;
-    event_complete(d->gate, r);
-    event_release(d->gate);
-    mem_release(d->transfer.mem);
-    free(d->transfer.owned);
-    free(d);
+    struct transfer *t = arg;
+    mem_release(t->mem);
+    free(t->owned);
+    free(t);
 }
 
-/* marker `reached` (everything before is done) - the background thread copies, then sets `gate` - marker that waits for `gate`. */
-static cl_int run_deferred_later(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
+static cl_int run_later(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
 {
-    struct deferred *d = calloc(1, sizeof *d);
-    cl_event reached = NULL, gate = d ? event_new(q->context, NULL, CL_COMMAND_USER) : NULL;
-    if (!gate) {
+    struct transfer *copy = malloc(sizeof *copy);
+    if (!copy) {
         free(t->owned);
-        free(d);
         return CL_OUT_OF_HOST_MEMORY;
     }
-    *d = (struct deferred){ .transfer = *t, .gate = gate };
+    *copy = *t;
     object_ref(t->mem);
-    object_ref(gate);
-    cl_int r = queue_marker(q, type, nwait, wait, &reached);
-    if (r == CL_SUCCESS)
-        r = queue_marker(q, type, 1, &gate, event);
-    if (r == CL_SUCCESS)
-        r = background_add(reached, CL_COMPLETE, run_deferred, d);
-    if (r != CL_SUCCESS)
-        run_deferred(NULL, CL_OUT_OF_RESOURCES, d);
-    if (reached)
-        event_release(reached);
-    event_release(gate);
-    return r;
-}
-
-static cl_int run_in_turn(cl_command_queue q, const struct transfer *t, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
-{
-    cl_int r = events_wait(nwait, wait);
-    if (r == CL_SUCCESS)
-        r = queue_drain(q);
-    return r == CL_SUCCESS ? run_here(q, t, type, event) : r;
+    return host_run_later(q, &(struct host_work){ run_transfer, drop_transfer, copy }, type, nwait, wait, event);
 }
 
 cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool blocking, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
@@ -248,15 +196,15 @@ cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool block
     bool ready = queue_idle(q) && events_complete(nwait, wait), nothing = total(t) == 0;
     cl_int r;
     if (ready && (nothing || t->mem->memory))
-        r = run_here(q, t, type, event);
+        r = host_run_now(q, run_transfer, (void *)t, type, event);
     else if (nothing && !blocking)
         r = queue_marker(q, type, nwait, wait, event);
     else if (!nothing && t->write && linear(t) && t->region[0] <= WIRE_INLINE_WRITE_MAX)
         r = write_inline(q, t, type, nwait, wait, event);
     else if (!ready && !blocking)
-        return run_deferred_later(q, t, type, nwait, wait, event);
+        return run_later(q, t, type, nwait, wait, event);
     else
-        r = run_in_turn(q, t, type, nwait, wait, event);
+        r = host_run_in_turn(q, run_transfer, (void *)t, type, nwait, wait, event);
     free(t->owned);
     return r;
 }
