@@ -3,9 +3,9 @@
 #include "inventory/pci.h"
 
 #include "base/cleanup.h"
-#include "base/io.h"
 #include "base/text.h"
 #include "inventory/label.h"
+#include "inventory/sysfs.h"
 
 #include <ctype.h>
 #include <errno.h>
@@ -36,44 +36,12 @@ bool pci_parse_address(const char *text, char ret[PCI_ADDRESS_MAX])
     return text_format(ret, PCI_ADDRESS_MAX, "%04x:%02x:%02x.%x", domain, bus, device, function) == 0;
 }
 
-/* A number in an attribute, "0x030000" or "16". False when it is missing or anything else stands there. */
-static bool read_number(int dir, const char *name, long min, long max, long *ret)
-{
-    char text[64], *end;
-    if (io_read_text(dir, name, text, sizeof text) <= 0)
-        return false;
-    errno = 0;
-    long v = strtol(text, &end, 0);
-    if (errno || end == text || *end || v < min || v > max)
-        return false;
-    *ret = v;
-    return true;
-}
-
-/* The last part of where a link points, "vfio-pci". Empty when there is no such link. */
-static void read_link_name(int dir, const char *name, char *ret, size_t size)
-{
-    char target[PATH_MAX];
-    ssize_t n = readlinkat(dir, name, target, sizeof target - 1);
-    target[MAX(n, 0)] = '\0';
-    const char *slash = strrchr(target, '/');
-    label_set(ret, size, slash ? slash + 1 : target);
-}
-
-static int iommu_group(int dir)
-{
-    char name[32], *end;
-    read_link_name(dir, "iommu_group", name, sizeof name);
-    long v = strtol(name, &end, 10);
-    return name[0] && !*end && v >= 0 && v <= INT_MAX ? (int)v : -1;
-}
-
 static bool is_bridge(int devices, const char *address)
 {
     char path[64];
     long class_code;
     return text_format(path, sizeof path, "%s/class", address) == 0 &&
-           read_number(devices, path, 0, 0xffffff, &class_code) && class_code >> 16 == PCI_BASE_CLASS_BRIDGE;
+           sysfs_read_number(devices, path, 0, 0xffffff, &class_code) && class_code >> 16 == PCI_BASE_CLASS_BRIDGE;
 }
 
 static int compare_text(const void *a, const void *b)
@@ -107,22 +75,22 @@ static bool read_gpu(int devices, const char *name, struct pci_gpu *ret)
     _cleanup_close_ int dir = openat(devices, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     long class_code, vendor, device, v;
     char physfn[PCI_ADDRESS_MAX];
-    if (dir < 0 || !pci_parse_address(name, gpu.address) || !read_number(dir, "class", 0, 0xffffff, &class_code) ||
-        class_code >> 16 != PCI_BASE_CLASS_DISPLAY || !read_number(dir, "vendor", 0, 0xffff, &vendor) ||
-        !read_number(dir, "device", 0, 0xffff, &device))
+    if (dir < 0 || !pci_parse_address(name, gpu.address) || !sysfs_read_number(dir, "class", 0, 0xffffff, &class_code) ||
+        class_code >> 16 != PCI_BASE_CLASS_DISPLAY || !sysfs_read_number(dir, "vendor", 0, 0xffff, &vendor) ||
+        !sysfs_read_number(dir, "device", 0, 0xffff, &device))
         return false;
-    read_link_name(dir, "physfn", physfn, sizeof physfn);
+    sysfs_read_link_name(dir, "physfn", physfn, sizeof physfn);
     if (physfn[0])
         return false;
     gpu.class_code = (uint32_t)class_code;
     gpu.vendor_id = (uint16_t)vendor;
     gpu.device_id = (uint16_t)device;
-    read_link_name(dir, "driver", gpu.driver, sizeof gpu.driver);
-    gpu.iommu_group = iommu_group(dir);
+    sysfs_read_link_name(dir, "driver", gpu.driver, sizeof gpu.driver);
+    gpu.iommu_group = sysfs_read_link_number(dir, "iommu_group");
     read_companions(devices, dir, &gpu);
-    gpu.numa_node = read_number(dir, "numa_node", 0, 4095, &v) ? (int)v : -1;
-    gpu.sriov_total = read_number(dir, "sriov_totalvfs", 0, 0xffff, &v) ? (unsigned)v : 0;
-    gpu.sriov_enabled = read_number(dir, "sriov_numvfs", 0, 0xffff, &v) ? (unsigned)v : 0;
+    gpu.numa_node = sysfs_read_number(dir, "numa_node", 0, 4095, &v) ? (int)v : -1;
+    gpu.sriov_total = sysfs_read_number(dir, "sriov_totalvfs", 0, 0xffff, &v) ? (unsigned)v : 0;
+    gpu.sriov_enabled = sysfs_read_number(dir, "sriov_numvfs", 0, 0xffff, &v) ? (unsigned)v : 0;
     *ret = gpu;
     return true;
 }
@@ -138,11 +106,12 @@ static const char *ids_entry(const char *line, unsigned *ret_id)
     return end + 2;
 }
 
-/* One pass over the file per GPU; it has about 40 000 lines and is read at start and on refresh only. */
-static void name_gpu(const char *pci_ids, struct pci_gpu *gpu)
+/* One pass over the file per device; it has about 40 000 lines and is read at start and on refresh only. */
+void pci_name_device(const char *pci_ids, uint16_t vendor_id, uint16_t device_id, char *ret_vendor, size_t vendor_size, char *ret_device,
+                     size_t device_size)
 {
-    snprintf(gpu->vendor, sizeof gpu->vendor, "PCI vendor %04x", gpu->vendor_id);
-    snprintf(gpu->device, sizeof gpu->device, "device %04x", gpu->device_id);
+    snprintf(ret_vendor, vendor_size, "PCI vendor %04x", vendor_id);
+    snprintf(ret_device, device_size, "device %04x", device_id);
     _cleanup_fclose_ FILE *f = pci_ids ? fopen(pci_ids, "re") : NULL;
     char line[512];
     bool inside = false;
@@ -154,24 +123,29 @@ static void name_gpu(const char *pci_ids, struct pci_gpu *gpu)
         if (isxdigit((unsigned char)line[0]) && (name = ids_entry(line, &id))) {
             if (inside)
                 return;
-            if ((inside = id == gpu->vendor_id))
-                label_set(gpu->vendor, sizeof gpu->vendor, name);
-        } else if (inside && line[0] == '\t' && line[1] != '\t' && (name = ids_entry(line + 1, &id)) && id == gpu->device_id) {
-            label_set(gpu->device, sizeof gpu->device, name);
+            if ((inside = id == vendor_id))
+                label_set(ret_vendor, vendor_size, name);
+        } else if (inside && line[0] == '\t' && line[1] != '\t' && (name = ids_entry(line + 1, &id)) && id == device_id) {
+            label_set(ret_device, device_size, name);
             return;
         }
     }
 }
 
-static int compare_addresses(const void *a, const void *b)
+int pci_compare_addresses(const char *a, const char *b)
 {
     unsigned x[4] = { 0 }, y[4] = { 0 };
-    sscanf(((const struct pci_gpu *)a)->address, "%x:%x:%x.%x", &x[0], &x[1], &x[2], &x[3]);
-    sscanf(((const struct pci_gpu *)b)->address, "%x:%x:%x.%x", &y[0], &y[1], &y[2], &y[3]);
+    sscanf(a, "%x:%x:%x.%x", &x[0], &x[1], &x[2], &x[3]);
+    sscanf(b, "%x:%x:%x.%x", &y[0], &y[1], &y[2], &y[3]);
     for (int i = 0; i < 4; i++)
         if (x[i] != y[i])
             return x[i] < y[i] ? -1 : 1;
     return 0;
+}
+
+static int compare_gpus(const void *a, const void *b)
+{
+    return pci_compare_addresses(((const struct pci_gpu *)a)->address, ((const struct pci_gpu *)b)->address);
 }
 
 int pci_list_gpus(const char *sysfs_root, const char *pci_ids, struct pci_gpu **ret, size_t *ret_n, struct error *err)
@@ -191,9 +165,10 @@ int pci_list_gpus(const char *sysfs_root, const char *pci_ids, struct pci_gpu **
     for (struct dirent *e; n < PCI_MAX_GPUS && (e = readdir(devices));)
         if (read_gpu(dirfd(devices), e->d_name, &gpus[n]))
             n++;
-    qsort(gpus, n, sizeof *gpus, compare_addresses);
+    qsort(gpus, n, sizeof *gpus, compare_gpus);
     for (size_t i = 0; i < n; i++)
-        name_gpu(pci_ids, &gpus[i]);
+        pci_name_device(pci_ids, gpus[i].vendor_id, gpus[i].device_id, gpus[i].vendor, sizeof gpus[i].vendor, gpus[i].device,
+                        sizeof gpus[i].device);
     *ret = steal(gpus);
     *ret_n = n;
     return 0;

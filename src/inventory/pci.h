@@ -32,3 +32,8 @@ struct pci_gpu {
 int pci_list_gpus(const char *sysfs_root, const char *pci_ids, struct pci_gpu **ret, size_t *ret_n, struct error *err);
 /* "0000:01:00.0", also short "01:00.0" and upper case, to the form sysfs uses. False when it is no PCI address. */
 bool pci_parse_address(const char *text, char ret[PCI_ADDRESS_MAX]);
+/* Below, at or above 0, as for qsort: by domain, bus, device, function. Both as sysfs writes them. */
+int pci_compare_addresses(const char *a, const char *b);
+/* Names from pci.ids (may be NULL or missing), or "PCI vendor 10de" and "device 2330". */
+void pci_name_device(const char *pci_ids, uint16_t vendor_id, uint16_t device_id, char *ret_vendor, size_t vendor_size, char *ret_device,
+                     size_t device_size);

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "inventory/inventory.h"
 #include "inventory/label.h"
+#include "tree.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -25,102 +26,35 @@
 
 /* ---- a host of our own ---- */
 
-static char host[64];
-
-static const char *at(const char *path)
-{
-    static char buf[8][PATH_MAX];
-    static unsigned next;
-    char *ret = buf[next++ % 8];
-    snprintf(ret, PATH_MAX, "%s/%s", host, path);
-    return ret;
-}
-
-static void make_dirs(const char *path)
-{
-    char command[PATH_MAX + 16];
-    snprintf(command, sizeof command, "mkdir -p '%s'", at(path));
-    assert_int_equal(system(command), 0);
-}
-
-static void put(const char *path, const char *text)
-{
-    FILE *f = fopen(at(path), "w");
-    assert_non_null(f);
-    fputs(text, f);
-    fclose(f);
-}
-
-static void put_link(const char *target, const char *path)
-{
-    assert_int_equal(symlink(target, at(path)), 0);
-}
-
-static void add_pci(const char *address, const char *class_code, const char *vendor, const char *device)
-{
-    char path[256];
-    snprintf(path, sizeof path, "sys/bus/pci/devices/%s", address);
-    make_dirs(path);
-    const struct { const char *name, *text; } files[] = { { "class", class_code }, { "vendor", vendor }, { "device", device } };
-    for (size_t i = 0; i < ARRAY_LEN(files); i++) {
-        snprintf(path, sizeof path, "sys/bus/pci/devices/%s/%s", address, files[i].name);
-        put(path, files[i].text);
-    }
-}
-
-static void add_to_group(const char *group, const char *address)
-{
-    char path[256], target[256];
-    snprintf(path, sizeof path, "sys/kernel/iommu_groups/%s/devices/%s", group, address);
-    make_dirs(path);
-    snprintf(path, sizeof path, "sys/bus/pci/devices/%s/iommu_group", address);
-    snprintf(target, sizeof target, "../../../../kernel/iommu_groups/%s", group);
-    put_link(target, path);
-}
-
 /* A probe that prints this; `before` is shell to run first. */
 static void put_probe(const char *before, const char *json)
 {
     char text[16384];
     snprintf(text, sizeof text, "#!/bin/sh\n%s\ncat <<'END'\n%s\nEND\n", before, json);
-    put("worker", text);
-    assert_int_equal(chmod(at("worker"), 0700), 0);
+    tree_put("worker", text);
+    assert_int_equal(chmod(tree_at("worker"), 0700), 0);
 }
 
 static int host_setup(void **state)
 {
-    strcpy(host, "/tmp/tranche-inventory.XXXXXX");
-    assert_non_null(mkdtemp(host));
-    make_dirs("sys/bus/pci/devices");
-    put("cpuinfo", "processor\t: 0\nmodel name\t: Test  CPU 9000\n");
-    put("meminfo", "MemTotal:       24110872 kB\nMemFree: 1 kB\n");
-    put("pci.ids", "# comment\n10de  NVIDIA Corporation\n\t2335  GH100 [H200]\n\t\t10de 1234  sub\n\t1eb8  TU104GL [Tesla T4]\n"
+    tree_setup(state);
+    tree_put("cpuinfo", "processor\t: 0\nmodel name\t: Test  CPU 9000\n");
+    tree_put("meminfo", "MemTotal:       24110872 kB\nMemFree: 1 kB\n");
+    tree_put("pci.ids", "# comment\n10de  NVIDIA Corporation\n\t2335  GH100 [H200]\n\t\t10de 1234  sub\n\t1eb8  TU104GL [Tesla T4]\n"
                    "1234  Technical Corp.\n\t1111  Bochs VGA\nC 03  Display controller\n\t00  VGA\n");
     put_probe("", "{\"devices\":[" CPU_DEVICE "]}");
     unsetenv("FAKE_NVML");
     return 0;
 }
 
-static int host_teardown(void **state)
-{
-    char command[128];
-    snprintf(command, sizeof command, "rm -rf '%s'", host);
-    return system(command);
-}
-
 static struct inventory *take(bool stand_in, const char *nvml)
 {
     struct inventory_sources s = INVENTORY_SOURCES_DEFAULT;
-    char sys[80], cpu[80], mem[80], ids[80], worker[80];
     struct inventory_probe probe;
     struct inventory *inventory = NULL;
     struct error err = { 0 };
-    snprintf(sys, sizeof sys, "%s/sys", host);
-    snprintf(cpu, sizeof cpu, "%s/cpuinfo", host);
-    snprintf(mem, sizeof mem, "%s/meminfo", host);
-    snprintf(ids, sizeof ids, "%s/pci.ids", host);
-    snprintf(worker, sizeof worker, "%s/worker", host);
-    s = (struct inventory_sources){ sys, cpu, mem, ids, nvml ? nvml : "libnothing-here.so.9", worker, stand_in, 2000 * MS };
+    s = (struct inventory_sources){ tree_at("sys"), tree_at("cpuinfo"), tree_at("meminfo"), tree_at("pci.ids"), nvml ? nvml : "libnothing-here.so.9",
+                                    tree_at("worker"), stand_in, 2000 * MS };
     inventory_begin(&probe, &s);
     assert_int_equal(inventory_end(&probe, &inventory, &err), 0);
     return inventory;
@@ -147,20 +81,20 @@ static void pci_gpus_come_with_their_facts_in_address_order(void **state)
 {
     struct pci_gpu *gpus;
     size_t n;
-    add_pci("0000:82:00.0", "0x030200\n", "0x10de\n", "0x1eb8\n");
-    add_pci("0000:0a:00.0", "0x030200\n", "0x10de\n", "0x2335\n");
-    add_pci("0000:0a:00.1", "0x040300\n", "0x10de\n", "0x22e8\n");
-    add_pci("0000:09:00.0", "0x060400\n", "0x8086\n", "0x1901\n");
-    add_pci("0001:00:00.0", "0x030000\n", "0x4242\n", "0x0001\n");
-    add_to_group("12", "0000:0a:00.0");
-    make_dirs("sys/kernel/iommu_groups/12/devices/0000:0a:00.1");
-    make_dirs("sys/kernel/iommu_groups/12/devices/0000:09:00.0");
-    put_link("../../../../bus/pci/drivers/vfio-pci", "sys/bus/pci/devices/0000:0a:00.0/driver");
-    put("sys/bus/pci/devices/0000:0a:00.0/numa_node", "1\n");
-    put("sys/bus/pci/devices/0000:0a:00.0/sriov_totalvfs", "32\n");
-    put("sys/bus/pci/devices/0000:0a:00.0/sriov_numvfs", "2\n");
-    put("sys/bus/pci/devices/0000:82:00.0/numa_node", "-1\n");
-    assert_int_equal(pci_list_gpus(at("sys"), at("pci.ids"), &gpus, &n, NULL), 0);
+    tree_add_pci("0000:82:00.0", "0x030200\n", "0x10de\n", "0x1eb8\n");
+    tree_add_pci("0000:0a:00.0", "0x030200\n", "0x10de\n", "0x2335\n");
+    tree_add_pci("0000:0a:00.1", "0x040300\n", "0x10de\n", "0x22e8\n");
+    tree_add_pci("0000:09:00.0", "0x060400\n", "0x8086\n", "0x1901\n");
+    tree_add_pci("0001:00:00.0", "0x030000\n", "0x4242\n", "0x0001\n");
+    tree_add_to_group("12", "0000:0a:00.0");
+    tree_make_dirs("sys/kernel/iommu_groups/12/devices/0000:0a:00.1");
+    tree_make_dirs("sys/kernel/iommu_groups/12/devices/0000:09:00.0");
+    tree_put_link("../../../../bus/pci/drivers/vfio-pci", "sys/bus/pci/devices/0000:0a:00.0/driver");
+    tree_put("sys/bus/pci/devices/0000:0a:00.0/numa_node", "1\n");
+    tree_put("sys/bus/pci/devices/0000:0a:00.0/sriov_totalvfs", "32\n");
+    tree_put("sys/bus/pci/devices/0000:0a:00.0/sriov_numvfs", "2\n");
+    tree_put("sys/bus/pci/devices/0000:82:00.0/numa_node", "-1\n");
+    assert_int_equal(pci_list_gpus(tree_at("sys"), tree_at("pci.ids"), &gpus, &n, NULL), 0);
     assert_int_equal(n, 3);
     assert_string_equal(gpus[0].address, "0000:0a:00.0");
     assert_string_equal(gpus[0].vendor, "NVIDIA Corporation");
@@ -189,19 +123,19 @@ static void what_is_no_gpu_or_nonsense_is_left_out(void **state)
     size_t n;
     memset(long_text, '9', sizeof long_text - 1);
     long_text[sizeof long_text - 1] = '\0';
-    add_pci("0000:01:00.0", "0x020000\n", "0x8086\n", "0x1\n");
-    add_pci("0000:02:00.0", "0x03zz00\n", "0x10de\n", "0x1\n");
-    add_pci("0000:03:00.0", long_text, "0x10de\n", "0x1\n");
-    add_pci("0000:04:00.0", "0x030000\n", "0x10de10de\n", "0x1\n");
-    add_pci("0000:05:00.0", "0x030000\n", "\n", "0x1\n");
-    add_pci("0000:06:00.0", "-0x30000\n", "0x10de\n", "0x1\n");
-    add_pci("not an address", "0x030000\n", "0x10de\n", "0x1\n");
-    add_pci("0000:07:00.4", "0x030000\n", "0x10de\n", "0x1\n");
-    put_link("../0000:07:00.0", "sys/bus/pci/devices/0000:07:00.4/physfn");    /* a virtual function */
-    assert_int_equal(pci_list_gpus(at("sys"), at("pci.ids"), &gpus, &n, NULL), 0);
+    tree_add_pci("0000:01:00.0", "0x020000\n", "0x8086\n", "0x1\n");
+    tree_add_pci("0000:02:00.0", "0x03zz00\n", "0x10de\n", "0x1\n");
+    tree_add_pci("0000:03:00.0", long_text, "0x10de\n", "0x1\n");
+    tree_add_pci("0000:04:00.0", "0x030000\n", "0x10de10de\n", "0x1\n");
+    tree_add_pci("0000:05:00.0", "0x030000\n", "\n", "0x1\n");
+    tree_add_pci("0000:06:00.0", "-0x30000\n", "0x10de\n", "0x1\n");
+    tree_add_pci("not an address", "0x030000\n", "0x10de\n", "0x1\n");
+    tree_add_pci("0000:07:00.4", "0x030000\n", "0x10de\n", "0x1\n");
+    tree_put_link("../0000:07:00.0", "sys/bus/pci/devices/0000:07:00.4/physfn");    /* a virtual function */
+    assert_int_equal(pci_list_gpus(tree_at("sys"), tree_at("pci.ids"), &gpus, &n, NULL), 0);
     assert_int_equal(n, 0);
     free(gpus);
-    assert_int_equal(pci_list_gpus(at("nothing"), NULL, &gpus, &n, NULL), 0);
+    assert_int_equal(pci_list_gpus(tree_at("nothing"), NULL, &gpus, &n, NULL), 0);
     assert_int_equal(n, 0);
 }
 
@@ -209,12 +143,12 @@ static void a_bad_attribute_costs_only_itself(void **state)
 {
     struct pci_gpu *gpus;
     size_t n;
-    add_pci("0000:01:00.0", "0x030000\n", "0x10de\n", "0x2335\n");
-    make_dirs("sys/bus/pci/devices/0000:01:00.0/numa_node");
-    put("sys/bus/pci/devices/0000:01:00.0/sriov_totalvfs", "many\n");
-    put_link("../../../../bus/pci/drivers/\x1b[31mevil\xff", "sys/bus/pci/devices/0000:01:00.0/driver");
-    put_link("../nonsense", "sys/bus/pci/devices/0000:01:00.0/iommu_group");
-    assert_int_equal(pci_list_gpus(at("sys"), at("missing.ids"), &gpus, &n, NULL), 0);
+    tree_add_pci("0000:01:00.0", "0x030000\n", "0x10de\n", "0x2335\n");
+    tree_make_dirs("sys/bus/pci/devices/0000:01:00.0/numa_node");
+    tree_put("sys/bus/pci/devices/0000:01:00.0/sriov_totalvfs", "many\n");
+    tree_put_link("../../../../bus/pci/drivers/\x1b[31mevil\xff", "sys/bus/pci/devices/0000:01:00.0/driver");
+    tree_put_link("../nonsense", "sys/bus/pci/devices/0000:01:00.0/iommu_group");
+    assert_int_equal(pci_list_gpus(tree_at("sys"), tree_at("missing.ids"), &gpus, &n, NULL), 0);
     assert_int_equal(n, 1);
     assert_int_equal(gpus[0].numa_node, -1);
     assert_int_equal(gpus[0].sriov_total, 0);
@@ -332,7 +266,7 @@ static int ask_probe(const char *before, const char *json, struct opencl_device 
 {
     struct child c;
     put_probe(before, json);
-    assert_int_equal(opencl_start(&c, at("worker"), 2000 * MS, err), 0);
+    assert_int_equal(opencl_start(&c, tree_at("worker"), 2000 * MS, err), 0);
     int n = opencl_collect(&c, ret, max, err);
     child_done(&c);
     return n;
@@ -368,7 +302,7 @@ static void a_hostile_probe_is_not_believed(void **state)
         "{\"platform\":\"P\",\"index\":0,\"compute_units\":1.5,\"global_mem_bytes\":5}]}", d, 2, &err), 0);
     assert_int_equal(ask_probe("", "{\"devices\":[" CPU_DEVICE "," CPU_DEVICE "," CPU_DEVICE "]}", d, 2, &err), 2);    /* no more than there is room */
     struct child c;
-    assert_int_equal(opencl_start(&c, at("no-such-worker"), 1000 * MS, &err), -ENOENT);
+    assert_int_equal(opencl_start(&c, tree_at("no-such-worker"), 1000 * MS, &err), -ENOENT);
     assert_true(err.hint[0]);
 }
 
@@ -403,7 +337,7 @@ static void without_any_driver_the_stand_in_says_what_to_install(void **state)
 
 static void an_emulated_display_is_listed_and_the_cpu_still_offered(void **state)
 {
-    add_pci("0000:00:02.0", "0x030000\n", "0x1234\n", "0x1111\n");
+    tree_add_pci("0000:00:02.0", "0x030000\n", "0x1234\n", "0x1111\n");
     struct inventory *i = take(false, NULL);
     assert_int_equal(i->n, 2);
     assert_string_equal(i->gpus[0].name, "gpu0");
@@ -416,8 +350,8 @@ static void an_emulated_display_is_listed_and_the_cpu_still_offered(void **state
 
 static void gpus_meet_their_nvml_and_opencl_sides_by_address(void **state)
 {
-    add_pci("0000:82:00.0", "0x030200\n", "0x10de\n", "0x1eb8\n");
-    add_pci("0000:0a:00.0", "0x030200\n", "0x10de\n", "0x2335\n");
+    tree_add_pci("0000:82:00.0", "0x030200\n", "0x10de\n", "0x1eb8\n");
+    tree_add_pci("0000:0a:00.0", "0x030200\n", "0x10de\n", "0x2335\n");
     put_probe("", "{\"devices\":[" GPU_DEVICE("CUDA", "4318", "\"0000:82:00.0\"", "null") "," GPU_DEVICE("CUDA", "4318", "\"0000:0a:01.0\"", "\"0000:0a:00.0\"")
               "," GPU_DEVICE("Other", "4318", "\"0000:82:00.0\"", "null") "," CPU_DEVICE "]}");
     struct inventory *i = take(false, FAKE_NVML_LIBRARY);
@@ -443,13 +377,13 @@ static void gpus_meet_their_nvml_and_opencl_sides_by_address(void **state)
 
 static void a_driver_that_tells_no_address_is_matched_when_that_is_clear(void **state)
 {
-    add_pci("0000:01:00.0", "0x030000\n", "0x1002\n", "0x1\n");
+    tree_add_pci("0000:01:00.0", "0x030000\n", "0x1002\n", "0x1\n");
     put_probe("", "{\"devices\":[" GPU_DEVICE("Clover", "4098", "null", "null") "]}");
     struct inventory *i = take(false, NULL);
     assert_int_equal(i->n, 1);
     assert_string_equal(i->gpus[0].opencl.platform, "Clover");
     inventory_free(i);
-    add_pci("0000:02:00.0", "0x030000\n", "0x1002\n", "0x1\n");    /* now it is not: the device is listed by itself */
+    tree_add_pci("0000:02:00.0", "0x030000\n", "0x1002\n", "0x1\n");    /* now it is not: the device is listed by itself */
     i = take(false, NULL);
     assert_int_equal(i->n, 3);
     assert_false(i->gpus[0].has_opencl);
@@ -473,21 +407,21 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(addresses_are_read_in_all_their_forms),
-        cmocka_unit_test_setup_teardown(pci_gpus_come_with_their_facts_in_address_order, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(what_is_no_gpu_or_nonsense_is_left_out, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(a_bad_attribute_costs_only_itself, host_setup, host_teardown),
+        cmocka_unit_test_setup_teardown(pci_gpus_come_with_their_facts_in_address_order, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(what_is_no_gpu_or_nonsense_is_left_out, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(a_bad_attribute_costs_only_itself, host_setup, tree_teardown),
         cmocka_unit_test(labels_are_valid_text),
         cmocka_unit_test(children_end_by_their_deadline_whatever_they_do),
         cmocka_unit_test(nvml_tells_its_gpus),
         cmocka_unit_test(nvml_may_lack_anything),
-        cmocka_unit_test_setup_teardown(the_probe_runs_with_native_drivers, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(a_hostile_probe_is_not_believed, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(a_host_without_a_gpu_gets_its_cpu_as_stand_in, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(without_any_driver_the_stand_in_says_what_to_install, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(an_emulated_display_is_listed_and_the_cpu_still_offered, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(gpus_meet_their_nvml_and_opencl_sides_by_address, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(a_container_that_hides_sysfs_still_shows_the_gpu, host_setup, host_teardown),
-        cmocka_unit_test_setup_teardown(a_driver_that_tells_no_address_is_matched_when_that_is_clear, host_setup, host_teardown),
+        cmocka_unit_test_setup_teardown(the_probe_runs_with_native_drivers, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(a_hostile_probe_is_not_believed, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(a_host_without_a_gpu_gets_its_cpu_as_stand_in, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(without_any_driver_the_stand_in_says_what_to_install, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(an_emulated_display_is_listed_and_the_cpu_still_offered, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(gpus_meet_their_nvml_and_opencl_sides_by_address, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(a_container_that_hides_sysfs_still_shows_the_gpu, host_setup, tree_teardown),
+        cmocka_unit_test_setup_teardown(a_driver_that_tells_no_address_is_matched_when_that_is_clear, host_setup, tree_teardown),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
