@@ -25,8 +25,7 @@ static void catch_stop(void)
     sigaction(SIGINT, &action, NULL);
 }
 
-/* Tells the orchestrator that this tenant is warm, and waits for its word: a byte, or the end of the file. */
-static void synchronise(const struct bench_options *o)
+void bench_synchronise(const struct bench_options *o)
 {
     char byte;
     if (o->ready_fd >= 0 && io_write_full(o->ready_fd, "ready\n", 6) < 0)
@@ -90,7 +89,7 @@ void test_saturate(const struct target *t, const struct bench_options *o)
     samples_init(&gaps, 1 << 16);
     burn_open(&b, t, o->items, o->rounds, o->kernel_ns);
     catch_stop();
-    synchronise(o);
+    bench_synchronise(o);
     if (flight.depth && !stop_requested) {
         flight_fill(&flight, &b);
         flight_turn(&flight, &b);
@@ -146,7 +145,7 @@ void test_interactive(const struct target *t, const struct bench_options *o)
     samples_init(&latency, 1 << 12);
     burn_open(&b, t, o->items, o->rounds, o->kernel_ns);
     catch_stop();
-    synchronise(o);
+    bench_synchronise(o);
     double start = bench_now_us(), end = o->seconds > 0 ? start + o->seconds * 1e6 : 0, due = start;
     for (double now = start; !over(now, end); now = bench_now_us()) {
         samples_add(&latency, request_us(&b));

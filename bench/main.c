@@ -19,7 +19,9 @@ static const struct test { const char *name, *help; bench_test *run; } bench_tes
     { "map", "map, touch, unmap", test_map },
     { "buffers", "creation and release of buffers", test_buffers },
     { "build", "from source to the first result, unseen and cached", test_build },
+    { "objects", "arguments, queries, creation and release of objects", test_objects },
     { "compute", "sgemm, n-body, Jacobi with and without read-back", test_compute },
+    { "first", "from the start of the program to its first result", test_first },
     { "memory", "memory seen, accepted, and one byte more", test_memory },
     { "saturate", "a kernel of known length back to back", test_saturate },
     { "interactive", "one such kernel per period: latency", test_interactive },
@@ -41,7 +43,7 @@ static void print_usage(FILE *f)
     fputs("usage: tranche-bench [OPTION…] TEST…   (or: tranche-bench list, for platforms and devices)\n\ntests:\n", f);
     for (size_t i = 0; i < ARRAY_LEN(bench_tests); i++)
         fprintf(f, "  %-14s %s\n", bench_tests[i].name, bench_tests[i].help);
-    fputs("  all            the first seven\n"
+    fputs("  all            the first eight\n"
           "\noptions:\n"
           "  --json                 one JSON document instead of text\n"
           "  --quick                about a tenth of the samples, smaller problems\n"
@@ -49,8 +51,8 @@ static void print_usage(FILE *f)
           "  --device N             device of that platform (default 0)\n"
           "  --device-type TYPE     all, cpu, gpu or accelerator (default all)\n"
           "  --max-size SIZE        the largest transfer (default 256MiB)\n"
-          "  --size SIZE            the only size for xfer and map\n"
-          "saturate and interactive:\n"
+          "  --size SIZE[,SIZE…]    the only sizes for xfer, map and buffers\n"
+          "saturate, interactive and first:\n"
           "  --seconds N            how long; 0 until SIGTERM or SIGINT (default 5)\n"
           "  --kernel DURATION      length that the kernel is calibrated to (default 1ms)\n"
           "  --work ITEMS:ROUNDS    no calibration: exactly this work, as an earlier run reported it\n"
@@ -92,6 +94,20 @@ static size_t parse_size(const char *text)
     if (text_parse_size(text, &bytes, &err) < 0)
         usage_error(&err);
     return (size_t)bytes;
+}
+
+static void parse_sizes(const char *text, struct bench_options *o)
+{
+    struct error err;
+    _cleanup_free_ char *copy = strdup(text);
+    char *rest = NULL;
+    for (char *word = copy ? strtok_r(copy, ",", &rest) : NULL; word; word = strtok_r(NULL, ",", &rest)) {
+        if (o->nsizes == ARRAY_LEN(o->sizes)) {
+            error_set(&err, -EINVAL, "--size takes at most %zu sizes", ARRAY_LEN(o->sizes));
+            usage_error(&err);
+        }
+        o->sizes[o->nsizes++] = parse_size(word);
+    }
 }
 
 static double parse_seconds(const char *text)
@@ -158,7 +174,7 @@ static void parse_options(int argc, char **argv, struct target_choice *choice, s
         case OPT_DEVICE: choice->device = (unsigned)parse_number(optarg, "--device", 1000); break;
         case OPT_DEVICE_TYPE: choice->device_type = parse_device_type(optarg); break;
         case OPT_MAX_SIZE: o->max_size = parse_size(optarg); break;
-        case OPT_SIZE: o->size = parse_size(optarg); break;
+        case OPT_SIZE: parse_sizes(optarg, o); break;
         case OPT_SECONDS: o->seconds = parse_seconds(optarg); break;
         case OPT_KERNEL: o->kernel_ns = parse_duration(optarg); break;
         case OPT_WORK: parse_work(optarg, o); break;
@@ -183,7 +199,7 @@ static unsigned select_tests(int n, char **names)
         if (at < ARRAY_LEN(bench_tests)) {
             selected |= 1u << at;
         } else if (strcmp(names[i], "all") == 0) {
-            selected |= (1u << 7) - 1;
+            selected |= (1u << 8) - 1;
         } else {
             fprintf(stderr, "tranche-bench: no test is called '%s'; see tranche-bench --help\n", names[i]);
             exit(EXIT_USAGE);
@@ -198,6 +214,7 @@ int main(int argc, char **argv)
     struct bench_options o = { .seconds = 5, .kernel_ns = 1000000, .period_ns = 20000000, .depth = 16, .ready_fd = -1, .go_fd = -1,
                                .max_size = (size_t)256 << 20 };
     struct target t;
+    o.started_us = bench_now_us();
     parse_options(argc, argv, &choice, &o);
     if (argc - optind == 1 && strcmp(argv[optind], "list") == 0) {
         target_list();

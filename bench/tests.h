@@ -14,8 +14,9 @@ struct bench_options {
     uint64_t period_ns;        /* between the requests of interactive */
     unsigned depth;            /* kernels in flight in saturate; 0: wait for each */
     int ready_fd, go_fd;       /* -1: none. "ready\n" goes to the first when warm, then the second is waited for */
-    size_t size;               /* the only size that xfer and map measure; 0: all up to max_size */
+    size_t sizes[16], nsizes;  /* the only sizes that xfer, map and buffers measure; none: all up to max_size */
     size_t max_size;
+    double started_us;         /* when main() began */
 };
 
 /* n samples, or a tenth of it under --quick, but never fewer than `least`. */
@@ -26,8 +27,11 @@ static inline size_t bench_samples(const struct bench_options *o, size_t n, size
 
 /* CLOCK_MONOTONIC in microseconds. */
 double bench_now_us(void);
+/* Tells the orchestrator that this tenant is warm, and waits for its word: a byte, or the end of the file. */
+void bench_synchronise(const struct bench_options *o);
 /* A small reproducible sequence in [-0.5, 0.5). */
 float bench_random(uint32_t *state);
 
 typedef void bench_test(const struct target *t, const struct bench_options *o);
-bench_test test_launch, test_rate, test_xfer, test_map, test_buffers, test_build, test_compute, test_memory, test_saturate, test_interactive;
+bench_test test_launch, test_rate, test_xfer, test_map, test_buffers, test_build, test_compute, test_objects, test_first,
+    test_memory, test_saturate, test_interactive;

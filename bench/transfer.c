@@ -26,11 +26,6 @@ static size_t samples_for(const struct bench_options *o, size_t bytes)
     return bench_samples(o, n < 15 ? 15 : n > 3000 ? 3000 : n, 7);
 }
 
-static bool fits(const struct target *t, const struct bench_options *o, size_t bytes)
-{
-    return bytes <= t->max_alloc_bytes && bytes <= o->max_size;
-}
-
 static void *host_memory(size_t bytes)
 {
     void *p = aligned_alloc(4096, (bytes + 4095) / 4096 * 4096);
@@ -95,63 +90,78 @@ static void measure_transfer(const struct target *t, const struct bench_options 
     report_transfer("read", bytes, &reads);
 }
 
-void test_xfer(const struct target *t, const struct bench_options *o)
+/* The sizes asked for, else `all` of them up to --max-size; those beyond what the device takes are left out. */
+static size_t choose_sizes(const struct target *t, const struct bench_options *o, const size_t *all, size_t n, size_t ret[16])
 {
-    if (o->size) {
-        measure_transfer(t, o, o->size);
-        return;
-    }
-    for (size_t i = 0; i < ARRAY_LEN(xfer_sizes) && fits(t, o, xfer_sizes[i]); i++)
-        measure_transfer(t, o, xfer_sizes[i]);
+    size_t chosen = 0;
+    const size_t *from = o->nsizes ? o->sizes : all;
+    for (size_t i = 0; i < (o->nsizes ? o->nsizes : n); i++)
+        if (from[i] <= t->max_alloc_bytes && (o->nsizes || from[i] <= o->max_size))
+            ret[chosen++] = from[i];
+    return chosen;
 }
 
-/* A blocking map, one byte of each page touched, unmapped and finished. A written mark must be there at the next map. */
+void test_xfer(const struct target *t, const struct bench_options *o)
+{
+    size_t sizes[16], n = choose_sizes(t, o, xfer_sizes, ARRAY_LEN(xfer_sizes), sizes);
+    for (size_t i = 0; i < n; i++)
+        measure_transfer(t, o, sizes[i]);
+}
+
+/* One byte of each page, so that the map is worth something. */
+static void touch_map(volatile unsigned char *p, size_t bytes, cl_map_flags how, unsigned char value)
+{
+    unsigned char sum = 0;
+    for (size_t at = 0; at < bytes; at += 4096) {
+        if (how & CL_MAP_READ)
+            sum ^= p[at];
+        else
+            p[at] = value;
+    }
+}
+
+/* A blocking map, a touch that is not timed, and the unmap with a finish. A written mark must be there at the next map. */
 static void measure_map(const struct target *t, const struct bench_options *o, const char *what, cl_map_flags how, size_t bytes)
 {
     size_t n = samples_for(o, 2 * bytes);
-    char name[64];
-    _cleanup_samples_ struct samples s;
+    char name[64], unmap[32];
+    _cleanup_samples_ struct samples maps, unmaps;
     _cleanup_mem_ cl_mem buffer = target_buffer(t, CL_MEM_READ_WRITE, bytes);
-    unsigned char sum = 0, mark = 0;
-    samples_init(&s, n);
+    unsigned char mark = 0;
+    samples_init(&maps, n);
+    samples_init(&unmaps, n);
     target_write(t, buffer, 1, &mark);
     for (size_t i = 0; i < n + 3; i++) {
         cl_int e;
         double start = bench_now_us();
-        volatile unsigned char *p = clEnqueueMapBuffer(t->queue, buffer, CL_TRUE, how, 0, bytes, 0, NULL, NULL, &e);
+        unsigned char *p = clEnqueueMapBuffer(t->queue, buffer, CL_TRUE, how, 0, bytes, 0, NULL, NULL, &e);
+        double mapped = bench_now_us();
         bench_check(e, "clEnqueueMapBuffer");
         if (!(how & CL_MAP_WRITE_INVALIDATE_REGION) && p[0] != mark)
             bench_wrong_result("map: the byte written before is %u, not %u", p[0], mark);
-        for (size_t at = 0; at < bytes; at += 4096) {
-            if (how & CL_MAP_READ)
-                sum ^= p[at];
-            else
-                p[at] = (unsigned char)i;
-        }
         mark = how & CL_MAP_READ ? mark : (unsigned char)i;
-        CL_CHECK(clEnqueueUnmapMemObject(t->queue, buffer, (void *)p, 0, NULL, NULL));
+        touch_map(p, bytes, how, mark);
+        double touched = bench_now_us();
+        CL_CHECK(clEnqueueUnmapMemObject(t->queue, buffer, p, 0, NULL, NULL));
         target_finish(t);
-        if (i >= 3)
-            samples_add(&s, bench_now_us() - start);
+        if (i < 3)
+            continue;
+        samples_add(&maps, mapped - start);
+        samples_add(&unmaps, bench_now_us() - touched);
     }
-    report_samples(metric_name(what, bytes, name, sizeof name), "us", BETTER_LOW, &s);
-}
-
-static void measure_maps(const struct target *t, const struct bench_options *o, size_t bytes)
-{
-    measure_map(t, o, "read", CL_MAP_READ, bytes);
-    measure_map(t, o, "write", CL_MAP_WRITE, bytes);
-    measure_map(t, o, "overwrite", CL_MAP_WRITE_INVALIDATE_REGION, bytes);
+    report_samples(metric_name(what, bytes, name, sizeof name), "us", BETTER_LOW, &maps);
+    snprintf(unmap, sizeof unmap, "%s_unmap", what);
+    report_samples(metric_name(unmap, bytes, name, sizeof name), "us", BETTER_LOW, &unmaps);
 }
 
 void test_map(const struct target *t, const struct bench_options *o)
 {
-    if (o->size) {
-        measure_maps(t, o, o->size);
-        return;
+    size_t sizes[16], n = choose_sizes(t, o, map_sizes, ARRAY_LEN(map_sizes), sizes);
+    for (size_t i = 0; i < n; i++) {
+        measure_map(t, o, "read", CL_MAP_READ, sizes[i]);
+        measure_map(t, o, "write", CL_MAP_WRITE, sizes[i]);
+        measure_map(t, o, "overwrite", CL_MAP_WRITE_INVALIDATE_REGION, sizes[i]);
     }
-    for (size_t i = 0; i < ARRAY_LEN(map_sizes) && fits(t, o, map_sizes[i]); i++)
-        measure_maps(t, o, map_sizes[i]);
 }
 
 /* Creation and release; with a first write too, because drivers that allocate late do nothing without one. */
@@ -177,8 +187,9 @@ static void measure_buffers(const struct target *t, const struct bench_options *
 
 void test_buffers(const struct target *t, const struct bench_options *o)
 {
-    for (size_t i = 0; i < ARRAY_LEN(map_sizes) && fits(t, o, map_sizes[i]); i++) {
-        measure_buffers(t, o, "create", map_sizes[i], false);
-        measure_buffers(t, o, "create_write", map_sizes[i], true);
+    size_t sizes[16], n = choose_sizes(t, o, map_sizes, ARRAY_LEN(map_sizes), sizes);
+    for (size_t i = 0; i < n; i++) {
+        measure_buffers(t, o, "create", sizes[i], false);
+        measure_buffers(t, o, "create_write", sizes[i], true);
     }
 }

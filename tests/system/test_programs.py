@@ -117,7 +117,19 @@ def test_our_bench_has_correct_results_through_a_share(share):
     done = share.run(share.daemon.build / "tranche-bench", "--quick", "--json", "--max-size", "64MiB", "all", timeout=180)
     assert done.returncode == 0, done.stdout + done.stderr
     tests = json.loads(done.stdout)["tests"]
-    assert {"launch", "rate", "xfer", "map", "buffers", "build", "compute"} <= tests.keys()
+    assert {"launch", "rate", "xfer", "map", "buffers", "build", "objects", "compute"} <= tests.keys()
+
+
+def test_arguments_queries_kernels_and_events_wait_for_no_answer(share, tmp_path):
+    """Counted by the library itself (TRANCHE_STATISTICS), over thousands of calls of each kind."""
+    file = tmp_path / "statistics"
+    done = share.run(share.daemon.build / "tranche-bench", "--quick", "--json", "objects", env={"TRANCHE_STATISTICS": str(file)})
+    assert done.returncode == 0, done.stderr
+    calls = json.loads(done.stdout)["tests"]["objects"]["calls_of_each"]["value"]
+    answers = json.loads(file.read_text())["answers"]
+    assert calls >= 1000
+    assert answers["facts"] == 1 and answers["program_build"] == 1, "those that need an answer are counted"
+    assert answers.keys() <= {"facts", "program_build", "queue_create", "buffer_create", "subbuffer_create"}
 
 
 def test_the_programs_exit_status_and_streams_are_its_own(share):

@@ -6,6 +6,7 @@
 #include "base/clock.h"
 #include "base/io.h"
 #include "guest/opencl/guest.h"
+#include "guest/opencl/statistics.h"
 #include "wire/handshake.h"
 
 #include <errno.h>
@@ -166,6 +167,7 @@ static void after_fork_in_parent(void) { fork_all(FORK_PARENT); }
 static void after_fork_in_child(void)
 {
     fork_all(FORK_CHILD);
+    statistics_reset();
     if (atomic_load(&connect_state) == 0)
         return;
     close(the_link.sock);
@@ -268,6 +270,7 @@ int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struc
     struct wire_frame f;
     _cleanup_free_ void *buf = NULL;
     *ret_buf = NULL;
+    statistics_answer(op);
     pthread_mutex_lock(&l->call_lock);
     uint64_t begun = clock_now_ns();
     int r = link_post(l, op, out);
@@ -307,6 +310,7 @@ static bool wait_on(struct link *l, struct wait *w)
 static int wait_queue_slowly(struct link *l, struct wire_queue_state *q, uint64_t sequence)
 {
     struct wait w = wait_begin(l);
+    statistics_wait(STATISTICS_QUEUE);
     while (atomic_load_explicit(&q->completed, memory_order_acquire) < sequence) {
         if (wire_spin(&w.spin))
             continue;
@@ -343,6 +347,7 @@ int32_t link_wait_event(struct link *l, uint32_t slot, uint32_t generation, int3
     if (event_reached(s, generation, status, &reached))
         return reached;
     struct wait w = wait_begin(l);
+    statistics_wait(STATISTICS_EVENT);
     for (; !event_reached(s, generation, status, &reached); s = atomic_load_explicit(&e->state, memory_order_acquire)) {
         if (wire_spin(&w.spin))
             continue;
