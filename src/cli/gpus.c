@@ -3,7 +3,10 @@
 #include "cli/cli.h"
 
 #include "base/cleanup.h"
+#include "cli/machine.h"
+#include "models/describe.h"
 
+#include <errno.h>
 #include <string.h>
 
 #define MANY 10
@@ -46,6 +49,8 @@ static void print_title(json_t *gpu)
 static void print_size(json_t *gpu)
 {
     char text[PRINT_TEXT];
+    if (!api_u64(gpu, "memory_bytes"))
+        return;
     printf("  %-13s%s, %llu compute units", "size", print_gib(api_u64(gpu, "memory_bytes"), text, sizeof text),
            (unsigned long long)api_u64(gpu, "compute_units"));
     if (json_is_integer(json_object_get(gpu, "numa_node")))
@@ -67,6 +72,8 @@ static void print_use(json_t *gpu)
 {
     json_t *shares = json_object_get(gpu, "shares");
     const char *model = api_text(gpu, "model"), *policy = api_text(gpu, "policy");
+    if (!*model)    /* the files of a machine do not tell its shares */
+        return;
     printf("  %-13s", "in use as");
     if (strcmp(model, "host") == 0) {
         print_text(stdout, "host (no shares)");
@@ -109,8 +116,36 @@ static void print_gpu(json_t *gpu)
     print_size(gpu);
     print_opencl(gpu);
     print_use(gpu);
-    for (size_t i = 0; i < ARRAY_LEN(models); i++)
+    for (size_t i = 0; i < ARRAY_LEN(models) && json_object_size(json_object_get(gpu, "models")); i++)
         print_model(gpu, models[i]);
+}
+
+static int ask_daemon(struct cli *cli, json_t **ret, struct error *err)
+{
+    bool refresh = cli_option_given(cli, "refresh");
+    if (refresh)
+        print_progress("looking at the machine…");
+    int r = api_call(cli, "GET", refresh ? "/v1/gpus?refresh=1" : "/v1/gpus", NULL, ret, err);
+    print_progress_clear();
+    return r;
+}
+
+static int read_files(const char *sysroot, json_t **ret, struct error *err)
+{
+    _cleanup_inventory_ struct inventory *inventory = NULL;
+    int r = inventory_take_files(sysroot, &inventory, err);
+    json_t *gpus = json_array();
+    for (size_t i = 0; r == 0 && i < inventory->n; i++) {
+        json_t *gpu = model_describe_gpu(&inventory->gpus[i]);
+        json_object_set_new(gpu, "models", json_object());    /* they depend on drivers, which were not asked */
+        json_object_set_new(gpu, "profiles", json_object());
+        json_object_set_new(gpu, "model", json_null());
+        json_object_set_new(gpu, "policy", json_null());
+        json_object_set_new(gpu, "shares", json_array());
+        json_array_append_new(gpus, gpu);
+    }
+    *ret = json_pack("{s:o}", "gpus", gpus);
+    return r;
 }
 
 int verb_gpus(int argc, char **argv, struct cli *cli, struct error *err)
@@ -118,11 +153,13 @@ int verb_gpus(int argc, char **argv, struct cli *cli, struct error *err)
     _cleanup_json_ json_t *answer = NULL;
     json_t *gpus, *gpu;
     size_t i;
-    bool refresh = cli_option_given(cli, "refresh");
-    if (refresh)
-        print_progress("looking at the machine…");
-    int r = api_call(cli, "GET", refresh ? "/v1/gpus?refresh=1" : "/v1/gpus", NULL, &answer, err);
-    print_progress_clear();
+    const char *sysroot = "";
+    bool files = cli_option_given(cli, "sysroot");
+    int r = machine_sysroot(cli, &sysroot, err);
+    if (r == 0 && files && cli_option_given(cli, "refresh"))
+        r = error_set(err, -EINVAL, "--refresh asks tranched, --sysroot asks nobody");
+    if (r == 0)
+        r = files ? read_files(sysroot, &answer, err) : ask_daemon(cli, &answer, err);
     if (r < 0 || (r = api_get_array(answer, "gpus", &gpus, err)) < 0)
         return r;
     if (cli->json)
@@ -132,7 +169,9 @@ int verb_gpus(int argc, char **argv, struct cli *cli, struct error *err)
             putchar('\n');
         print_gpu(gpu);
     }
-    if (json_array_size(gpus) == 0)
+    if (json_array_size(gpus) == 0 && files)
+        puts("no GPU on the PCI bus");
+    else if (json_array_size(gpus) == 0)
         puts("no GPU, and no OpenCL driver that could make a stand-in of the CPU (Debian: pocl-opencl-icd)");
     return 0;
 }

@@ -12,8 +12,12 @@ const struct cli_option cli_common_options[] = {
     { 0 },
 };
 
+/* Of commands that look at a machine. */
+#define SYSROOT { "sysroot", "DIR", "read the files of a machine below this directory instead of this machine's", COMPLETE_DIRS }
+
 static const struct cli_option gpus_options[] = {
     { "refresh", NULL, "ask the machine again" },
+    SYSROOT,
     { 0 },
 };
 

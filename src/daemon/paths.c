@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/io.h"
+#include "base/program.h"
 #include "base/text.h"
 
 #include <errno.h>
@@ -102,40 +103,14 @@ int paths_lock_dir(const char *dir, int *ret_fd, struct error *err)
     return 0;
 }
 
-static int find_beside(const char *name, const char *installed, char *ret, size_t size)
-{
-    char self[PATH_MAX];
-    ssize_t n = readlink("/proc/self/exe", self, sizeof self - 1);
-    self[MAX(n, 0)] = '\0';
-    char *slash = strrchr(self, '/');
-    if (slash) {
-        *slash = '\0';
-        if (text_format(ret, size, "%s/%s", self, name) == 0 && access(ret, F_OK) == 0)
-            return 0;
-    }
-    int r = text_format(ret, size, "%s/%s", installed, name);
-    return r < 0 ? r : access(ret, F_OK) < 0 ? -errno : 0;
-}
-
 int paths_worker(char *ret, size_t size, struct error *err)
 {
-    const char *given = environment("TRANCHE_WORKER");
-    if (given)
-        return make_absolute(given, ret, size, err);
-    int r = find_beside("tranche-worker", TRANCHE_LIBEXECDIR, ret, size);
-    if (r < 0) {
-        error_set(err, r, "tranche-worker is neither beside tranched nor in %s", TRANCHE_LIBEXECDIR);
-        error_hint(err, "build or install it, or set TRANCHE_WORKER to its path");
-    }
-    return r;
+    return program_find("tranche-worker", "TRANCHE_WORKER", TRANCHE_LIBEXECDIR, ret, size, err);
 }
 
 int paths_icd(char *ret, size_t size, struct error *err)
 {
-    int r = find_beside("libtranche-opencl.so", TRANCHE_LIBDIR, ret, size);
-    if (r < 0)
-        error_set(err, r, "libtranche-opencl.so is neither beside tranched nor in %s", TRANCHE_LIBDIR);
-    return r;
+    return program_find("libtranche-opencl.so", NULL, TRANCHE_LIBDIR, ret, size, err);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)

@@ -5,9 +5,11 @@
 #include "base/cleanup.h"
 #include "base/text.h"
 #include "inventory/label.h"
+#include "inventory/sysroot.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <limits.h>
 #include <string.h>
 #include <strings.h>
 
@@ -40,8 +42,10 @@ static void findings_done(struct findings *f)
 void inventory_begin(struct inventory_probe *probe, const struct inventory_sources *sources)
 {
     *probe = (struct inventory_probe){ .sources = *sources, .nvml = CHILD_INIT, .opencl = CHILD_INIT };
-    nvml_start(&probe->nvml, sources->nvml_library, sources->timeout_ns, &probe->nvml_error);
-    opencl_start(&probe->opencl, sources->worker, sources->timeout_ns, &probe->opencl_error);
+    if (sources->nvml_library)
+        nvml_start(&probe->nvml, sources->nvml_library, sources->timeout_ns, &probe->nvml_error);
+    if (sources->worker)
+        opencl_start(&probe->opencl, sources->worker, sources->timeout_ns, &probe->opencl_error);
 }
 
 bool inventory_pump(struct inventory_probe *probe)
@@ -283,7 +287,7 @@ static int merge(const struct inventory_probe *probe, struct findings *f, struct
     n += add_opencl_gpus(gpus + n, f);
     for (size_t i = 0; i < n; i++)
         snprintf(gpus[i].name, sizeof gpus[i].name, "gpu%u", (unsigned)i);
-    if (probe->sources.stand_in || !any_gpu_is_served(gpus, n))
+    if (probe->sources.worker && (probe->sources.stand_in || !any_gpu_is_served(gpus, n)))
         add_stand_in(&gpus[n++], f, probe);
     inv->gpus = gpus;
     inv->n = n;
@@ -297,9 +301,9 @@ int inventory_end(struct inventory_probe *probe, struct inventory **ret, struct 
     int r = 0;
     if (!f.nvml || !f.opencl)
         r = error_set(err, -ENOMEM, "no memory for the list of GPUs");
-    if (r == 0 && !probe->nvml_error.code)
+    if (r == 0 && probe->sources.nvml_library && !probe->nvml_error.code)
         f.nvml_n = MAX(nvml_collect(&probe->nvml, f.nvml, NVML_MAX_GPUS, &probe->nvml_error), 0);
-    if (r == 0 && !probe->opencl_error.code)
+    if (r == 0 && probe->sources.worker && !probe->opencl_error.code)
         f.opencl_n = MAX(opencl_collect(&probe->opencl, f.opencl, OPENCL_MAX_DEVICES, &probe->opencl_error), 0);
     if (r == 0)
         r = pci_list_gpus(probe->sources.sysfs_root, probe->sources.pci_ids, &f.pci, &f.pci_n, err);
@@ -308,4 +312,19 @@ int inventory_end(struct inventory_probe *probe, struct inventory **ret, struct 
     findings_done(&f);
     inventory_abort(probe);
     return r;
+}
+
+int inventory_take_files(const char *sysroot, struct inventory **ret, struct error *err)
+{
+    char sys[PATH_MAX], ids[PATH_MAX];
+    struct inventory_sources sources = { .sysfs_root = sys, .pci_ids = ids };
+    struct inventory_probe probe;
+    int r = sysroot_path(sysroot, "sys", sys, err);
+    if (r == 0)
+        r = sysroot_path(sysroot, "usr/share/misc/pci.ids", ids, err);
+    if (r < 0)
+        return r;
+    inventory_begin(&probe, &sources);
+    error_set(&probe.opencl_error, -EOPNOTSUPP, "no OpenCL driver was asked, only files were read");
+    return inventory_end(&probe, ret, err);
 }

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* inventory: what GPUs this host has. Puts together what PCI (sysfs), NVML and the OpenCL loader say, and names the GPUs.
  *
- * Called by tranched only; changes nothing on the machine. Drivers are asked in child processes with a deadline, so nothing here
+ * Called by tranched, and by the commands that only look at a machine; changes nothing on it. Drivers are asked in child processes with a deadline, so nothing here
  * hangs with them. Must never happen here: opening a driver in the caller's process; trusting a size or text of what was read.
  *
  * Names: PCI GPUs are gpu0, gpu1, … in address order, then OpenCL GPUs without a PCI address (systems on a chip). cpu0 is the CPU as a
@@ -41,12 +41,16 @@ struct inventory_sources {
     const char *sysfs_root;               /* "/sys" */
     const char *cpuinfo, *meminfo;        /* "/proc/cpuinfo", "/proc/meminfo" */
     const char *pci_ids;                  /* "/usr/share/misc/pci.ids" */
-    const char *nvml_library;             /* NVML_LIBRARY */
-    const char *worker;                   /* path of tranche-worker */
+    const char *nvml_library;             /* NVML_LIBRARY; NULL: not asked */
+    const char *worker;                   /* path of tranche-worker; NULL: no OpenCL driver is asked, and no stand-in offered */
     bool stand_in;                        /* offer cpu0 also beside a real GPU */
     uint64_t timeout_ns;                  /* for the children; loading every OpenCL driver of a host takes up to seconds */
 };
 #define INVENTORY_SOURCES_DEFAULT { "/sys", "/proc/cpuinfo", "/proc/meminfo", "/usr/share/misc/pci.ids", NVML_LIBRARY, NULL, false, 15000000000 }
+
+/* Looks at the files of one machine and asks no driver: quick, and also for a machine that is not this one. sysroot as in sysroot.h.
+ * The inventory is to be freed. */
+int inventory_take_files(const char *sysroot, struct inventory **ret, struct error *err);
 
 /* An inventory being taken. begin starts the children; then either wait for the descriptors of children that are not done (out >= 0)
  * to be readable, or the deadline, and call pump until it says true; or call end at once, which blocks until the deadline. */
