@@ -28,7 +28,8 @@ struct wire_welcome {             /* worker -> client; with WIRE_OK carries one 
     uint32_t magic;
     uint16_t version, status;
     uint64_t region_bytes;
-    char text[112];               /* why not, terminated */
+    uint64_t address;             /* where the worker has the region, if shared virtual memory is offered: the client maps it there too; 0 otherwise */
+    char text[104];               /* why not, terminated */
 };
 _Static_assert(sizeof(struct wire_welcome) == 128, "welcome is 128 bytes on the wire");
 

@@ -7,6 +7,7 @@
 #include "worker/arena.h"
 #include "worker/kernels.h"
 #include "worker/queue.h"
+#include "worker/svm.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -106,11 +107,13 @@ static void serve_buffer_create(struct session *s, const struct answer *a, const
     ANSWER(a, buffer_create, .error = e, .offset = offset);
 }
 
+static bool is_subbuffer(const struct object *o) { return o->parent && o->parent->kind == OBJECT_MEM; }
+
 static void serve_subbuffer_create(struct session *s, const struct answer *a, const struct wire_subbuffer_create *m)
 {
     cl_int e = CL_INVALID_MEM_OBJECT;
     struct object *parent = objects_get(m->parent, OBJECT_MEM);
-    if (parent && !parent->parent && m->size && m->origin <= parent->u.mem.size && m->size <= parent->u.mem.size - m->origin) {
+    if (parent && !is_subbuffer(parent) && !parent->u.mem.image && m->size && m->origin <= parent->u.mem.size && m->size <= parent->u.mem.size - m->origin) {
         cl_buffer_region r = { m->origin, m->size };
         struct object *o = object_new(s, OBJECT_MEM);
         o->u.mem.offset = WIRE_NO_OFFSET;
@@ -231,6 +234,73 @@ static void serve_mem_destroy(struct session *s, const struct wire_mem_destroy *
         atomic_store(&o->u.mem.released, true);
     }
     object_unref(o);
+}
+
+/* ---- shared virtual memory ---- */
+
+static void serve_svm_place(struct session *s, const struct answer *a, const struct wire_svm_place *m)
+{
+    ANSWER(a, svm_place, .address = s->svm ? svm_move(s) : 0);
+}
+
+static cl_int svm_open(struct session *s, struct object *o, uint64_t size)
+{
+    o->u.svm.offset = WIRE_NO_OFFSET;
+    o->u.svm.size = size;
+    if (!reserve(s, size))
+        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    o->u.svm.reserved = size;
+    o->u.svm.offset = arena_take(s->arena, size, MAX(s->driver.base_align, size >= 4096 ? 4096u : 128u));
+    if (o->u.svm.offset == WIRE_NO_OFFSET)
+        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
+    o->u.svm.pointer = svm_at(s, o->u.svm.offset);
+    return CL_SUCCESS;
+}
+
+static void serve_svm_alloc(struct session *s, const struct answer *a, const struct wire_svm_alloc *m)
+{
+    cl_int e = s->svm ? CL_INVALID_BUFFER_SIZE : CL_INVALID_OPERATION;
+    uint64_t offset = WIRE_NO_OFFSET;
+    if (s->svm && m->size > 0 && m->size <= s->driver.max_alloc) {
+        struct object *o = object_new(s, OBJECT_SVM);
+        e = svm_open(s, o, m->size);
+        offset = o->u.svm.offset;
+        if (e == CL_SUCCESS)
+            objects_put(m->svm, o);
+        else
+            object_unref(o);
+    }
+    ANSWER(a, svm_alloc, .error = e, .offset = offset);
+}
+
+static void serve_svm_free(struct session *s, const struct wire_svm_free *m)
+{
+    struct object *o = objects_take(m->svm, OBJECT_SVM);
+    if (!o)
+        return;
+    atomic_fetch_add(&s->zombie_bytes, o->u.svm.reserved);
+    atomic_store(&o->u.svm.released, true);
+    object_unref(o);
+}
+
+/* A buffer whose memory is a piece of an allocation: nothing more is reserved, and the allocation lives as long as the buffer. */
+static void serve_buffer_on_svm(struct session *s, const struct answer *a, const struct wire_buffer_on_svm *m)
+{
+    cl_int e = CL_INVALID_HOST_PTR;
+    struct object *svm = objects_get(m->svm, OBJECT_SVM);
+    if (svm && m->size && m->offset <= svm->u.svm.size && m->size <= svm->u.svm.size - m->offset) {
+        struct object *o = object_new(s, OBJECT_MEM);
+        o->u.mem.offset = WIRE_NO_OFFSET;
+        o->u.mem.size = m->size;
+        o->u.mem.native = clCreateBuffer(s->driver.context, access_flags(m->flags) | CL_MEM_USE_HOST_PTR, m->size, svm->u.svm.pointer + m->offset, &e);
+        o->parent = steal(svm);
+        if (e == CL_SUCCESS)
+            objects_put(m->mem, o);
+        else
+            object_unref(o);
+    }
+    object_unref(svm);
+    ANSWER(a, buffer_on_svm, .error = e);
 }
 
 /* ---- programs ---- */

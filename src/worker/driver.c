@@ -89,6 +89,28 @@ static bool is_unified(struct driver *d)
     return ok;
 }
 
+/* The device's shared virtual memory as far as a share carries it: where kernels may follow any pointer of this process into the region, because the
+ * device says so (fine-grain system) or is the processor itself. Tried with one fill. */
+static cl_device_svm_capabilities svm_capabilities(struct driver *d)
+{
+    static _Alignas(4096) char page[4096];
+    const char pattern = 0x5a;
+    cl_device_svm_capabilities caps = 0;
+    cl_device_type type = 0;
+    cl_int e;
+    clGetDeviceInfo(d->device, CL_DEVICE_SVM_CAPABILITIES, sizeof caps, &caps, NULL);
+    clGetDeviceInfo(d->device, CL_DEVICE_TYPE, sizeof type, &type, NULL);
+    if (!d->unified || !(type & CL_DEVICE_TYPE_CPU || caps & CL_DEVICE_SVM_FINE_GRAIN_SYSTEM))
+        return 0;
+    cl_command_queue q = clCreateCommandQueueWithProperties(d->context, d->device, NULL, &e);
+    if (!q)
+        return 0;
+    bool ok = clEnqueueSVMMemFill(q, page, &pattern, 1, sizeof page, 0, NULL, NULL) == CL_SUCCESS && clFinish(q) == CL_SUCCESS && page[0] == pattern &&
+              page[sizeof page - 1] == pattern;
+    clReleaseCommandQueue(q);
+    return ok ? caps & (CL_DEVICE_SVM_COARSE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_ATOMICS) : 0;
+}
+
 int driver_open(struct driver *d, const struct options *o, struct error *err)
 {
     cl_device_id list[64];
@@ -113,5 +135,6 @@ int driver_open(struct driver *d, const struct options *o, struct error *err)
     d->max_alloc = MIN(d->max_alloc, (cl_ulong)o->memory_bytes);
     d->base_align = MAX(align_bits / 8, 1u);
     d->unified = !o->staged && is_unified(d);
+    d->svm = svm_capabilities(d);
     return 0;
 }

@@ -133,6 +133,7 @@ static void put_limits(const struct session *s, struct wire_out *out)
     PUT(out, CL_DEVICE_GLOBAL_MEM_SIZE, cl_ulong, s->options.memory_bytes);
     PUT(out, CL_DEVICE_MAX_MEM_ALLOC_SIZE, cl_ulong, s->driver.max_alloc);
     PUT(out, CL_DEVICE_MAX_CONSTANT_BUFFER_SIZE, cl_ulong, MIN(constant, (cl_ulong)s->options.memory_bytes));
+    PUT(out, CL_DEVICE_SVM_CAPABILITIES, cl_device_svm_capabilities, s->driver.svm);
     PUT(out, CL_DEVICE_EXECUTION_CAPABILITIES, cl_device_exec_capabilities, CL_EXEC_KERNEL);
     put_extensions(s, out);
     put_versions(s, out, CL_DEVICE_EXTENSIONS_WITH_VERSION, carried_extensions, ARRAY_LEN(carried_extensions));
@@ -157,7 +158,6 @@ static void put_absent(struct wire_out *out)
         PUT(out, absent_uints[i], cl_uint, 0);
     for (size_t i = 0; i < ARRAY_LEN(absent_sizes); i++)
         PUT(out, absent_sizes[i], size_t, 0);
-    PUT(out, CL_DEVICE_SVM_CAPABILITIES, cl_device_svm_capabilities, 0);
     PUT(out, CL_DEVICE_DEVICE_ENQUEUE_CAPABILITIES, cl_device_device_enqueue_capabilities, 0);
     PUT(out, CL_DEVICE_QUEUE_ON_DEVICE_PROPERTIES, cl_command_queue_properties, 0);
     PUT(out, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, cl_uint, 0);

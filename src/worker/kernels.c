@@ -121,7 +121,7 @@ void kernel_learn(struct object *o, cl_kernel k)
         o->u.kernel.takes[i] = (uint8_t)argument_takes(k, i);
 }
 
-struct argument { uint32_t form, size, handle; const uint8_t *bytes; };
+struct argument { uint32_t form, size, handle; uint64_t offset; const uint8_t *bytes; };
 
 /* The next argument of a launch; false at the end or when it makes no sense (in->bad). */
 static bool next_argument(struct wire_in *in, struct argument *a)
@@ -136,12 +136,25 @@ static bool next_argument(struct wire_in *in, struct argument *a)
         in->bad |= !a->bytes || a->size == 0;
     } else if (a->form == ARGUMENT_MEM || a->form == ARGUMENT_SAMPLER)
         wire_get_u32(in, &a->handle);
-    else if (a->form != ARGUMENT_LOCAL && a->form != ARGUMENT_UNSET)
+    else if (a->form == ARGUMENT_SVM) {
+        wire_get_u32(in, &a->handle);
+        wire_get_u64(in, &a->offset);
+    } else if (a->form != ARGUMENT_LOCAL && a->form != ARGUMENT_UNSET)
         in->bad = true;
     return !in->bad;
 }
 
-/* objects[0] is the kernel, objects[1 + i] the memory object or sampler of argument i or NULL. */
+static bool argument_kind(const struct argument *a, enum object_kind *ret)
+{
+    switch (a->form) {
+    case ARGUMENT_MEM: *ret = OBJECT_MEM; return true;
+    case ARGUMENT_SAMPLER: *ret = OBJECT_SAMPLER; return true;
+    case ARGUMENT_SVM: *ret = OBJECT_SVM; return true;
+    default: return false;
+    }
+}
+
+/* objects[0] is the kernel, objects[1 + i] the memory object, sampler or shared virtual memory of argument i or NULL. */
 bool kernel_decode_arguments(struct command *c, uint32_t nargs_max)
 {
     struct wire_in in = { c->u.ndrange.arguments.data, c->u.ndrange.arguments.size, 0, false };
@@ -162,8 +175,8 @@ bool kernel_decode_arguments(struct command *c, uint32_t nargs_max)
     in = (struct wire_in){ c->u.ndrange.arguments.data, c->u.ndrange.arguments.size, 0, false };
     for (uint32_t i = 0; next_argument(&in, &a); i++) {
         c->objects[1 + i] = NULL;
-        enum object_kind kind = a.form == ARGUMENT_MEM ? OBJECT_MEM : OBJECT_SAMPLER;
-        bool named = (a.form == ARGUMENT_MEM || a.form == ARGUMENT_SAMPLER) && a.handle;
+        enum object_kind kind;
+        bool named = argument_kind(&a, &kind) && a.handle;
         if (named && !(c->objects[1 + i] = objects_get(a.handle, kind))) {
             c->nobjects = 1 + i;
             return false;
@@ -203,7 +216,7 @@ static bool argument_fits(enum takes takes, const struct argument *a, const stru
     switch (takes) {
     case TAKES_VALUE: return a->form == ARGUMENT_VALUE;
     case TAKES_LOCAL: return a->form == ARGUMENT_LOCAL;
-    case TAKES_BUFFER: return a->form == ARGUMENT_MEM && (!object || !object->u.mem.image);
+    case TAKES_BUFFER: return a->form == ARGUMENT_SVM || (a->form == ARGUMENT_MEM && (!object || !object->u.mem.image));
     case TAKES_IMAGE: return a->form == ARGUMENT_MEM && object && object->u.mem.image;
     case TAKES_SAMPLER: return a->form == ARGUMENT_SAMPLER;
     default: return true;
@@ -219,6 +232,8 @@ static cl_int set_argument(struct kernel_copy *k, uint32_t i, const struct argum
         cl_mem m = object ? object->u.mem.native : NULL;
         return clSetKernelArg(k->native, i, sizeof m, &m);
     }
+    case ARGUMENT_SVM:
+        return object && a->offset <= object->u.svm.size ? clSetKernelArgSVMPointer(k->native, i, object->u.svm.pointer + a->offset) : CL_INVALID_ARG_VALUE;
     case ARGUMENT_SAMPLER: return object ? clSetKernelArg(k->native, i, sizeof object->u.sampler, &object->u.sampler) : CL_INVALID_SAMPLER;
     default: return CL_INVALID_KERNEL_ARGS;
     }

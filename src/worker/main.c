@@ -13,6 +13,7 @@
 #include "worker/gate.h"
 #include "worker/intake.h"
 #include "worker/probe.h"
+#include "worker/svm.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -214,16 +215,19 @@ static void open_all(struct session *s)
     s->intake = intake_new(s);
     if ((s->driver.unified && !s->arena) || !s->gate || !s->intake)
         refuse(WIRE_REFUSED_DRIVER, "out of memory");
+    s->svm = s->driver.svm ? svm_new(s) : NULL;
     if (sandbox_calls(s, &err) < 0)
         refuse(WIRE_REFUSED_DRIVER, err.text);
 }
 
 static void send_welcome(struct session *s)
 {
-    struct wire_welcome w = { .magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = WIRE_OK, .region_bytes = s->region_bytes };
+    struct wire_welcome w = { .magic = WIRE_MAGIC, .version = WIRE_VERSION, .status = WIRE_OK, .region_bytes = s->region_bytes,
+                              .address = s->svm ? (uintptr_t)s->header : 0 };
     if (io_send_fds(s->options.client_fd, &w, sizeof w, &s->region_fd, 1) < 0)
         _exit(EXIT_DONE);           /* the client left while the driver was opening */
-    close(s->region_fd);
+    if (!s->svm)
+        close(s->region_fd);
 }
 
 static void watchdog(const struct session *s)

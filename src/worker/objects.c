@@ -28,19 +28,27 @@ struct object *object_ref(struct object *o)
     return o;
 }
 
+static void give_back(struct session *s, uint64_t offset, uint64_t size, uint64_t reserved, bool released)
+{
+    if (offset != WIRE_NO_OFFSET)
+        arena_give(s->arena, offset, size);
+    if (reserved)
+        quota_release(s->client, reserved);
+    if (released)
+        atomic_fetch_sub(&s->zombie_bytes, reserved);
+}
+
 static void mem_free(struct object *o)
 {
-    struct session *s = o->session;
     if (o->u.mem.native)
         clReleaseMemObject(o->u.mem.native);
-    if (o->parent)
-        return;
-    if (o->u.mem.offset != WIRE_NO_OFFSET)
-        arena_give(s->arena, o->u.mem.offset, o->u.mem.size);
-    if (o->u.mem.reserved)
-        quota_release(s->client, o->u.mem.reserved);
-    if (atomic_load(&o->u.mem.released))
-        atomic_fetch_sub(&s->zombie_bytes, o->u.mem.reserved);
+    if (!o->parent)
+        give_back(o->session, o->u.mem.offset, o->u.mem.size, o->u.mem.reserved, atomic_load(&o->u.mem.released));
+}
+
+static void svm_free(struct object *o)
+{
+    give_back(o->session, o->u.svm.offset, o->u.svm.size, o->u.svm.reserved, atomic_load(&o->u.svm.released));
 }
 
 void object_unref(struct object *o)
@@ -53,6 +61,7 @@ void object_unref(struct object *o)
         if (o->u.program.native)
             clReleaseProgram(o->u.program.native);
         break;
+    case OBJECT_SVM: svm_free(o); break;
     case OBJECT_KERNEL: kernel_free(o); break;
     case OBJECT_SAMPLER:
         if (o->u.sampler)

@@ -5,7 +5,7 @@
 #include "worker/cut.h"
 #include "worker/session.h"
 
-enum object_kind { OBJECT_QUEUE = 1, OBJECT_MEM, OBJECT_PROGRAM, OBJECT_KERNEL, OBJECT_SAMPLER };
+enum object_kind { OBJECT_QUEUE = 1, OBJECT_MEM, OBJECT_PROGRAM, OBJECT_KERNEL, OBJECT_SAMPLER, OBJECT_SVM };
 
 struct queue;
 
@@ -14,7 +14,7 @@ struct object {
     _Atomic uint32_t refs;
     uint64_t serial;               /* unique in this worker: a handle may be used again, this is not */
     struct session *session;
-    struct object *parent;         /* buffer of a sub-buffer, program of a kernel; referenced */
+    struct object *parent;         /* buffer of a sub-buffer, shared virtual memory of a buffer, program of a kernel; referenced */
     union {
         struct queue *queue;
         struct {
@@ -29,6 +29,12 @@ struct object {
             bool built;
             enum cut cut;
         } program;
+        struct {
+            uint8_t *pointer;
+            uint64_t size, offset;         /* place in the arena */
+            uint64_t reserved;             /* of the quota */
+            _Atomic bool released;
+        } svm;
         cl_sampler sampler;
         struct {
             char *name;

@@ -29,6 +29,7 @@ struct driver {
     cl_device_id device;
     cl_context context;
     bool unified;              /* kernels see host memory in place */
+    cl_device_svm_capabilities svm;   /* what a share can carry of them: kernels may follow the worker's own pointers */
     cl_ulong max_alloc;
     cl_uint base_align;        /* bytes */
     cl_uint compute_units;
@@ -37,6 +38,7 @@ struct driver {
 struct arena;
 struct intake;
 struct gate;
+struct svm;
 
 struct session {
     struct options options;
@@ -45,6 +47,7 @@ struct session {
     int region_fd;
     uint64_t region_bytes;
     struct arena *arena;
+    struct svm *svm;           /* NULL where the device has none */
     struct intake *intake;
     struct gate *gate;
     struct sched_page *page;

@@ -68,7 +68,7 @@ class Client:
         data, control, _, _ = self.sock.recvmsg(128, socket.CMSG_SPACE(4 * 4))
         if len(data) != 128:
             raise Gone(f"{len(data)} bytes of welcome")
-        magic, version, status, size, text = struct.unpack("<IHHQ112s", data)
+        magic, version, status, size, self.address, text = struct.unpack("<IHHQQ104s", data)
         assert (magic, version) == (self.at["WIRE_MAGIC"], self.at["WIRE_VERSION"])
         for _, _, fds in control:
             self.fd = array.array("i", fds[:4])[0]

@@ -395,6 +395,70 @@ def test_sizes_of_buffers(world):
     assert 255 * MIB - 4 * MIB <= world.share.used() <= 256 * MIB
 
 
+def test_shared_virtual_memory_of_any_size(world):
+    client = world.open()
+    used = world.share.used()
+    for size in (0, 256 * MIB + 1, 1 << 40, 1 << 63, (1 << 64) - 1, (1 << 64) - 4096):
+        assert client.error("svm_alloc", u32(30) + u64(size)) == CL_INVALID_BUFFER_SIZE
+    assert client.error("svm_alloc", u32(30) + u64(4096)) == 0
+    for offset, size in ((0, 0), (0, 4097), (4096, 1), (1 << 63, 1 << 63), ((1 << 64) - 8, 16), (8, (1 << 64) - 8)):
+        assert client.error("buffer_on_svm", u32(31, 30) + u64(1, offset, size)) < 0
+    for handle in (0, 1, 2, 4, 5, 99, 0xFFFFFFFF):
+        assert client.error("buffer_on_svm", u32(31, handle) + u64(1, 0, 64)) < 0
+    assert client.error("buffer_on_svm", u32(31, 30) + u64(1, 1024, 2048)) == 0
+    assert client.error("subbuffer_create", u32(32, 31) + u64(1, 0, 1024)) == 0
+    assert client.error("subbuffer_create", u32(33, 32) + u64(1, 0, 128)) == CL_INVALID_MEM_OBJECT
+    assert client.error("subbuffer_create", u32(33, 30) + u64(1, 0, 128)) == CL_INVALID_MEM_OBJECT
+    client.post("svm_free", u32(30))                  # the buffer on it keeps it
+    client.post("svm_free", u32(2))
+    assert client.run("fill", u32(31) + u64(0, 2048) + blob(b"abcd")) == 0
+    assert world.share.used() == used + 4096
+    for handle in (31, 32):
+        client.post("mem_destroy", u32(handle))
+    assert client.works()
+    assert world.share.used() == used
+    for handle in range(100, 400):
+        if client.error("svm_alloc", u32(handle) + u64(4 * MIB)):
+            break
+    assert 255 * MIB - 4 * MIB <= world.share.used() <= 256 * MIB
+
+
+def test_shared_virtual_memory_stays_in_its_place(world):
+    client = world.open()
+    places = [struct.unpack("<Q", client.call("svm_place"))[0] for _ in range(20)]
+    moved = [place for place in places if place]
+    assert 0 < len(moved) < 20 and len({client.address, *moved}) == len(moved) + 1 and not any(places[len(moved):])
+    assert client.error("svm_alloc", u32(30) + u64(4096)) == 0
+    status = client.run("ndrange", client.ndrange(u32(5, 8, 30) + u64(64) + u32(1, 4, 3) + u32(1, 4, 4711)))
+    assert status == 0
+    offset = struct.unpack("<iQ", client.call("svm_alloc", u32(31) + u64(4096)))[1]
+    assert offset < client.at["arena_bytes"] or offset < len(client.region)
+    client.post("svm_place")
+    assert client.ended(), "it is in use"
+
+
+@pytest.mark.parametrize("arguments", [
+    u32(5, 8, 30) + u64(4097), u32(5, 8, 30) + u64((1 << 64) - 8), u32(5, 8, 30) + u64(1 << 63), u32(5, 8, 0) + u64(0), u32(5, 8, 2) + u64(0),
+    u32(5, 8, 99) + u64(0), u32(5, 8, 30), u32(3, 8, 30), u32(4, 8, 30), u32(1, 8) + u64(0x7F0000000000),
+], ids=range(10))
+def test_pointers_beyond_shared_virtual_memory(world, arguments):
+    """Of put(global uint *x, …): nothing but a place in an allocation becomes an address."""
+    client = world.open()
+    assert client.error("svm_alloc", u32(30) + u64(4096)) == 0
+    status = client.run("ndrange", client.ndrange(arguments + u32(1, 4, 0) * 2))
+    assert status is None or status < 0, status
+
+
+def test_shared_virtual_memory_for_other_arguments(world):
+    client = world.open()
+    assert client.error("svm_alloc", u32(30) + u64(4096)) == 0
+    pointer = u32(5, 8, 30) + u64(0)
+    for arguments in (pointer * 3, pointer + u32(1, 4, 0) + pointer, u32(3, 8, 2) + pointer + u32(1, 4, 0)):
+        status = client.run("ndrange", client.ndrange(arguments))
+        assert status is not None and status < 0, status
+    assert client.run("copy", u32(30, 2) + u64(0, 0, 64)) is None
+
+
 @pytest.mark.parametrize("image", [
     u64(1, 1, 1, 1) + u32(0) + u64(0), u64(1 << 40, 1 << 40, 1, 1) + u32(0) + u64(0), u64((1 << 64) - 1, 2, 1, 1) + u32(0) + u64(0),
     u64(65536, 65536, 1, 1) + u32(0) + u64(0), u64(16384, 16384, 1, 1) + u32(0) + u64(0), u64(1 << 30, 1, 1, 1) + u32(2) + u64(1 << 62),

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import Daemon, wait_until
 
-GROUPS = ["events", "transfers", "maps", "kernels", "programs", "errors", "threads", "lifetime", "absent", "processes"]
+GROUPS = ["events", "transfers", "maps", "kernels", "programs", "errors", "threads", "lifetime", "absent", "processes", "svm"]
 
 # Checks that do not pass as a tenant, and why. One that passes after all fails the test, so that this list stays true.
 NOT_AS_A_TENANT = {
@@ -88,6 +88,17 @@ def test_semantics(share, natively, build, group):
 def test_printf_in_a_kernel_reaches_the_programs_stdout(share, build):
     done = share.run(build / "tests/system/cl_semantics", "kernels", "printf_reaches_our_stdout")
     assert "kernels.printf.said: 4242 0.25\n" in done.stdout
+
+
+@pytest.mark.parametrize("places", [0, 3, 99], ids=["elsewhere", "after-three-tries", "nowhere"])
+def test_shared_virtual_memory_where_there_is_room(share, build, places):
+    """The worker's address is taken in the tenant's process, and some or all others that it proposes."""
+    done = share.run("env", f"LD_PRELOAD={build / 'tests/system/libcrowded.so'}", f"CROWDED={places}", build / "tests/system/cl_semantics", "svm")
+    found = results(done.stdout)
+    assert done.returncode == 0 and set(found.values()) == {"ok"}, done.stdout + done.stderr
+    crowded = results(done.stderr).get("crowded")
+    if not isinstance(share.daemon, StagedDaemon):
+        assert crowded == {0: "0", 3: "3", 99: "16"}[places]
 
 
 @pytest.mark.parametrize("how", ["return", "exit", "_exit", "unload", "gated", "thread"])

@@ -88,6 +88,10 @@ cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_info name, siz
     case CL_DEVICE_PLATFORM: return INFO(cl_platform_id, &the_platform);
     case CL_DEVICE_PARENT_DEVICE: return INFO(cl_device_id, NULL);
     case CL_DEVICE_REFERENCE_COUNT: return INFO(cl_uint, 1);
+    case CL_DEVICE_SVM_CAPABILITIES:
+        if (link_current() && !link_current()->svm_arena)
+            return INFO(cl_device_svm_capabilities, 0);
+        return fact_info(1, name, size, value, size_ret);
     default: return fact_info(1, name, size, value, size_ret);
     }
 }

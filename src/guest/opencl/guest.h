@@ -90,6 +90,7 @@ struct _cl_mem {
     cl_mem_flags flags;
     size_t size, origin;
     void *host_pointer;                        /* CL_MEM_USE_HOST_PTR */
+    bool svm;                                  /* host_pointer is shared virtual memory, and the object's own */
     uint8_t *memory;                           /* in the arena, NULL where the device has its own */
     cl_mem_properties *properties;
     size_t nproperties;
@@ -145,7 +146,7 @@ struct kernel_arg {
     uint32_t size;
     uint32_t handle;                           /* for ARGUMENT_MEM and ARGUMENT_SAMPLER */
     bool set;
-    union { void *heap; uint8_t bytes[16]; } value;
+    union { void *heap; uint8_t bytes[16]; uint64_t offset; } value;   /* offset: within the allocation, for ARGUMENT_SVM */
 };
 
 struct _cl_kernel {
@@ -179,6 +180,10 @@ void program_release(cl_program p);
 bool known_add(const void *object);
 void known_remove(const void *object);
 bool object_is_known(const void *p, enum kind kind);
+/* svm.c: the allocation around a pointer. False where there is none. */
+struct svm_place { uint32_t id; uint64_t offset, size; cl_context context; };   /* size: of the whole allocation */
+bool svm_find(const void *pointer, struct svm_place *ret);
+cl_device_svm_capabilities svm_capabilities(void);
 /* memory.c: a memory object without memory yet, and its end when that cannot be had. */
 cl_mem mem_new(cl_context context, cl_mem_flags flags, size_t size);
 void mem_free(cl_mem m);
@@ -256,3 +261,4 @@ void background_fork(enum fork_step step);
 void queues_fork(enum fork_step step);
 void events_fork(enum fork_step step);
 void known_fork(enum fork_step step);
+void svm_fork(enum fork_step step);

@@ -119,6 +119,21 @@ static cl_int arg_set_mem(struct kernel_arg *a, cl_context context, const void *
     return CL_SUCCESS;
 }
 
+static cl_int arg_set_svm(struct kernel_arg *a, cl_context context, const void *pointer)
+{
+    struct svm_place place;
+    if (!pointer)
+        return arg_set_mem(a, context, NULL, sizeof(cl_mem));
+    if (!svm_find(pointer, &place) || place.context != context)
+        return CL_INVALID_ARG_VALUE;
+    arg_clear(a);
+    a->form = ARGUMENT_SVM;
+    a->size = sizeof pointer;
+    a->handle = place.id;
+    a->value.offset = place.offset;
+    return CL_SUCCESS;
+}
+
 static cl_int arg_set_sampler(struct kernel_arg *a, cl_context context, const void *value, size_t size)
 {
     cl_sampler s = NULL;
@@ -196,6 +211,48 @@ cl_int CL_API_CALL clSetKernelArg(cl_kernel k, cl_uint index, size_t size, const
         k->args[index].set = true;
     pthread_mutex_unlock(&k->lock);
     return e;
+}
+
+/* What the argument is declared as; without that knowledge the worker's driver has the last word. */
+static bool takes_pointer(const struct kernel_info *info, cl_uint index)
+{
+    const struct kernel_arg_info *a = &info->args[index];
+    return !info->args_known || (a->access == CL_KERNEL_ARG_ACCESS_NONE && (a->address == CL_KERNEL_ARG_ADDRESS_GLOBAL || a->address == CL_KERNEL_ARG_ADDRESS_CONSTANT));
+}
+
+cl_int CL_API_CALL clSetKernelArgSVMPointer(cl_kernel k, cl_uint index, const void *pointer)
+{
+    if (!object_is(k, KIND_KERNEL))
+        return CL_INVALID_KERNEL;
+    if (!svm_capabilities())
+        return CL_INVALID_OPERATION;
+    if (index >= k->info->nargs)
+        return CL_INVALID_ARG_INDEX;
+    if (!takes_pointer(k->info, index))
+        return CL_INVALID_ARG_VALUE;
+    pthread_mutex_lock(&k->lock);
+    cl_int e = arg_set_svm(&k->args[index], k->program->context, pointer);
+    if (!e)
+        k->args[index].set = true;
+    pthread_mutex_unlock(&k->lock);
+    return e;
+}
+
+/* Nothing to remember: a kernel here may follow every pointer into shared virtual memory. */
+cl_int CL_API_CALL clSetKernelExecInfo(cl_kernel k, cl_kernel_exec_info name, size_t size, const void *value)
+{
+    cl_bool system = CL_FALSE;
+    if (!object_is(k, KIND_KERNEL))
+        return CL_INVALID_KERNEL;
+    if (name != CL_KERNEL_EXEC_INFO_SVM_PTRS && name != CL_KERNEL_EXEC_INFO_SVM_FINE_GRAIN_SYSTEM)
+        return CL_INVALID_VALUE;
+    if (!svm_capabilities())
+        return CL_INVALID_OPERATION;
+    if (!value || size == 0 || (name == CL_KERNEL_EXEC_INFO_SVM_PTRS ? size % sizeof(void *) != 0 : size != sizeof system))
+        return CL_INVALID_VALUE;
+    if (name == CL_KERNEL_EXEC_INFO_SVM_FINE_GRAIN_SYSTEM)
+        memcpy(&system, value, sizeof system);
+    return system ? CL_INVALID_OPERATION : CL_SUCCESS;
 }
 
 cl_kernel CL_API_CALL clCloneKernel(cl_kernel k, cl_int *errcode_ret)
@@ -339,8 +396,10 @@ static bool put_arguments(struct wire_out *out, cl_kernel k)
         wire_put_u32(out, a->size);
         if (a->form == ARGUMENT_VALUE)
             wire_put_bytes(out, arg_bytes(a), a->size);
-        else if (a->form == ARGUMENT_MEM || a->form == ARGUMENT_SAMPLER)
+        else if (a->form == ARGUMENT_MEM || a->form == ARGUMENT_SAMPLER || a->form == ARGUMENT_SVM)
             wire_put_u32(out, a->handle);
+        if (a->form == ARGUMENT_SVM)
+            wire_put_u64(out, a->value.offset);
     }
     pthread_mutex_unlock(&k->lock);
     return all;

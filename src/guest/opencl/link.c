@@ -64,11 +64,12 @@ static int shake_hands(int sock, struct wire_welcome *w, int *ret_region)
     return 0;
 }
 
-static int map_region(struct link *l, int fd, uint64_t bytes)
+/* Where the worker has it, if something else does not lie there. */
+static int map_region(struct link *l, int fd, uint64_t bytes, uint64_t address)
 {
     if (fd < 0 || bytes <= WIRE_ARENA_OFFSET)
         return -EPROTO;
-    void *p = mmap(NULL, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+    void *p = mmap((void *)(uintptr_t)address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
     if (p == MAP_FAILED)
         return -errno;
     madvise(p, bytes, MADV_DONTFORK);
@@ -76,9 +77,35 @@ static int map_region(struct link *l, int fd, uint64_t bytes)
     if (l->header->version != WIRE_VERSION || l->header->arena_offset >= bytes)
         return -EPROTO;
     l->arena = (uint8_t *)p + l->header->arena_offset;
+    l->svm_arena = (uintptr_t)p == address ? l->arena : NULL;
     ring_open(l, &l->command, &l->header->command, WIRE_COMMAND_OFFSET, WIRE_COMMAND_RING_BYTES);
     ring_open(l, &l->reply, &l->header->reply, WIRE_REPLY_OFFSET, WIRE_REPLY_RING_BYTES);
     return 0;
+}
+
+#ifndef MAP_FIXED_NOREPLACE
+#define MAP_FIXED_NOREPLACE 0x100000     /* Linux 4.17; earlier kernels take the address as a hint */
+#endif
+
+/* Maps the region once more, where the worker finds room and this process has some. */
+static void place_svm(struct link *l, int fd, uint64_t bytes)
+{
+    struct wire_svm_place_answer a = { 0 };
+    while (!l->svm_arena) {
+        void *buf = NULL;
+        int r = LINK_CALL(l, svm_place, &a, &buf, 0);
+        free(buf);
+        if (r < 0 || !a.address)
+            return;
+        void *p = mmap((void *)(uintptr_t)a.address, bytes, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_FIXED_NOREPLACE, fd, 0);
+        if (p == MAP_FAILED)
+            continue;
+        if ((uintptr_t)p == a.address) {
+            madvise(p, bytes, MADV_DONTFORK);
+            l->svm_arena = (uint8_t *)p + l->header->arena_offset;
+        } else
+            munmap(p, bytes);
+    }
 }
 
 static void fact_store(uint32_t space, uint32_t name, struct wire_blob value)
@@ -142,12 +169,14 @@ static int connect_to(struct link *l, const char *path, struct error *err)
         return error_set(err, r, "no worker answered on %s: %s", path, strerror(-r));
     if (w.status != WIRE_OK || w.version != WIRE_VERSION)
         return error_set(err, -EACCES, "refused: %s", w.text[0] ? w.text : "another protocol version");
-    r = map_region(l, region, w.region_bytes);
+    r = map_region(l, region, w.region_bytes, w.address);
     if (r < 0)
         return error_set(err, r, "map the shared region of %s: %s", path, strerror(-r));
     l->sock = steal_fd(sock);
     atomic_store(&l->dead, false);
     r = fetch_facts(l);
+    if (r == 0 && w.address)
+        place_svm(l, region, w.region_bytes);
     return r < 0 ? error_set(err, r, "the worker of %s ended before it answered", path) : 0;
 }
 
@@ -158,6 +187,7 @@ static void fork_all(enum fork_step step)
     queues_fork(step);
     events_fork(step);
     known_fork(step);
+    svm_fork(step);
     fork_lock(&ids.lock, step);
 }
 static void before_fork(void) { fork_all(FORK_BEFORE); }

@@ -13,6 +13,7 @@ struct link {
     int sock;
     struct wire_header *header;
     uint8_t *arena;
+    uint8_t *svm_arena;               /* the arena where the worker has it too: shared virtual memory; NULL where there is none */
     pthread_mutex_t push_lock;        /* the command ring and every queue's sequence number */
     struct wire_end command;
     pthread_mutex_t call_lock;        /* one question at a time on the reply ring */

@@ -73,6 +73,22 @@ static cl_int buffer_open(struct link *l, cl_mem m)
     return a.error;
 }
 
+/* CL_MEM_USE_HOST_PTR with shared virtual memory: the buffer is that memory. */
+static cl_int buffer_open_on(struct link *l, cl_mem m, void *host, const struct svm_place *place)
+{
+    struct wire_buffer_on_svm_answer a = { 0 };
+    void *buf = NULL;
+    if (m->size > place->size - place->offset)
+        return CL_INVALID_BUFFER_SIZE;
+    int r = LINK_CALL(l, buffer_on_svm, &a, &buf, .mem = m->base.id, .svm = place->id, .flags = m->flags, .offset = place->offset, .size = m->size);
+    free(buf);
+    if (r == 0 && a.error == CL_SUCCESS) {
+        m->memory = host;
+        m->svm = true;
+    }
+    return r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+}
+
 static cl_int buffer_fill(cl_mem m, void *host)
 {
     struct transfer t;
@@ -83,6 +99,7 @@ static cl_int buffer_fill(cl_mem m, void *host)
 static cl_mem buffer_new(cl_context context, cl_mem_flags flags, size_t size, void *host, cl_int *error)
 {
     struct link *l = link_current();
+    struct svm_place place;
     *error = CL_SUCCESS;
     if (!object_is(context, KIND_CONTEXT))
         *error = CL_INVALID_CONTEXT;
@@ -97,14 +114,14 @@ static cl_mem buffer_new(cl_context context, cl_mem_flags flags, size_t size, vo
         *error = *error ? *error : l ? CL_OUT_OF_HOST_MEMORY : CL_OUT_OF_RESOURCES;
         return NULL;
     }
-    *error = buffer_open(l, m);
+    *error = flags & CL_MEM_USE_HOST_PTR && svm_find(host, &place) ? buffer_open_on(l, m, host, &place) : buffer_open(l, m);
     if (*error) {
         mem_free(m);
         return NULL;
     }
     if (flags & CL_MEM_USE_HOST_PTR)
         m->host_pointer = host;
-    if (host)
+    if (host && !m->svm)
         *error = buffer_fill(m, host);
     if (*error) {
         mem_release(m);
@@ -182,6 +199,7 @@ static cl_mem subbuffer_new(cl_mem parent, cl_mem_flags flags, const cl_buffer_r
     m->parent = parent;
     m->origin = r->origin;
     m->memory = parent->memory ? parent->memory + r->origin : NULL;
+    m->svm = parent->svm;
     m->host_pointer = parent->host_pointer ? (uint8_t *)parent->host_pointer + r->origin : NULL;
     return m;
 }
@@ -257,7 +275,7 @@ cl_int CL_API_CALL clGetMemObjectInfo(cl_mem m, cl_mem_info name, size_t size, v
     case CL_MEM_CONTEXT: return INFO(cl_context, m->context);
     case CL_MEM_ASSOCIATED_MEMOBJECT: return INFO(cl_mem, m->parent);
     case CL_MEM_OFFSET: return INFO(size_t, m->origin);
-    case CL_MEM_USES_SVM_POINTER: return INFO(cl_bool, CL_FALSE);
+    case CL_MEM_USES_SVM_POINTER: return INFO(cl_bool, m->svm);
     case CL_MEM_PROPERTIES: return info_put(m->properties, m->nproperties * sizeof *m->properties, size, value, size_ret);
     default: return CL_INVALID_VALUE;
     }

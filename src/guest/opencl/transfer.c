@@ -330,7 +330,7 @@ static struct mapping *mapping_new(const struct transfer *view, cl_map_flags fla
     map->view.write = true;
     map->view.host = map->pointer;
     map->view.host_start = 0;
-    if (!m->host_pointer && m->memory)
+    if (m->memory && map->pointer == m->memory + view->mem_start)
         map->view.region[0] = 0;           /* nothing to copy */
     pthread_mutex_lock(&m->lock);
     map->next = m->mappings;

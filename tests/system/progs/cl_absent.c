@@ -32,7 +32,6 @@ static void what_is_not_carried_says_so(void)
     cl_uint n;
     size_t size;
     char data[64];
-    void *pointers[1] = { data };
     if (!on_share)
         return;
     CL(clGetKernelInfo(k, CL_KERNEL_PROGRAM, sizeof p, &p, NULL));
@@ -48,14 +47,6 @@ static void what_is_not_carried_says_so(void)
     ERROR(clReleaseDeviceEXT, device);
     NOTHING(clCreatePipe, context, 0, 4, 4, NULL);
     ERROR(clGetPipeInfo, m, 0, sizeof data, data, &size);
-    ERROR(clEnqueueSVMFree, queue, 1, pointers, NULL, NULL, 0, NULL, NULL);
-    ERROR(clEnqueueSVMMemcpy, queue, CL_TRUE, data, data + 32, 16, 0, NULL, NULL);
-    ERROR(clEnqueueSVMMemFill, queue, data, "x", 1, 16, 0, NULL, NULL);
-    ERROR(clEnqueueSVMMap, queue, CL_TRUE, CL_MAP_READ, data, 16, 0, NULL, NULL);
-    ERROR(clEnqueueSVMUnmap, queue, data, 0, NULL, NULL);
-    ERROR(clEnqueueSVMMigrateMem, queue, 1, (const void **)pointers, &size, 0, 0, NULL, NULL);
-    ERROR(clSetKernelArgSVMPointer, k, 0, data);
-    ERROR(clSetKernelExecInfo, k, CL_KERNEL_EXEC_INFO_SVM_PTRS, sizeof pointers, pointers);
     ERROR(clGetKernelSubGroupInfo, k, device, CL_KERNEL_MAX_NUM_SUB_GROUPS, 0, NULL, sizeof data, data, &size);
     ERROR(clGetGLObjectInfo, m, NULL, NULL);
     ERROR(clGetGLTextureInfo, m, 0, sizeof data, data, &size);
@@ -72,8 +63,6 @@ static void what_is_not_carried_says_so(void)
     ERROR(clEnqueueAcquireEGLObjectsKHR, queue, 1, &m, 0, NULL, NULL);
     ERROR(clEnqueueReleaseEGLObjectsKHR, queue, 1, &m, 0, NULL, NULL);
     NOTHING(clCreateEventFromEGLSyncKHR, context, NULL, NULL);
-    CHECK(!clSVMAlloc(context, CL_MEM_READ_WRITE, 64, 0));
-    clSVMFree(context, NULL);
     CHECK(!clGetExtensionFunctionAddressForPlatform(platform, "clNoSuchFunctionKHR"));
     CHECK(!clGetExtensionFunctionAddressForPlatform(platform, "clSVMAllocARM"));
 }
@@ -81,7 +70,6 @@ static void what_is_not_carried_says_so(void)
 /* What the device says that it can do is what the calls do. */
 static void the_device_promises_nothing_absent(void)
 {
-    cl_device_svm_capabilities svm = 99;
     cl_uint n = 99;
     cl_device_partition_property kinds[8] = { 1 };
     size_t size = 0;
@@ -89,8 +77,6 @@ static void the_device_promises_nothing_absent(void)
     char text[4096] = "x";
     if (!on_share)
         return;
-    CL(clGetDeviceInfo(device, CL_DEVICE_SVM_CAPABILITIES, sizeof svm, &svm, NULL));
-    CHECK(svm == 0);
     CL(clGetDeviceInfo(device, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof n, &n, NULL));
     CHECK(n == 0);
     CL(clGetDeviceInfo(device, CL_DEVICE_PARTITION_PROPERTIES, sizeof kinds, kinds, &size));
