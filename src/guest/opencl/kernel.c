@@ -321,6 +321,17 @@ cl_int CL_API_CALL clGetKernelInfo(cl_kernel k, cl_kernel_info name, size_t size
     }
 }
 
+/* What the kernel declares itself, plus the arguments set so far. */
+static cl_ulong local_bytes(cl_kernel k)
+{
+    cl_ulong n = k->info->local_bytes;
+    pthread_mutex_lock(&k->lock);
+    for (cl_uint i = 0; i < k->info->nargs; i++)
+        n += k->args[i].form == ARGUMENT_LOCAL ? k->args[i].size : 0;
+    pthread_mutex_unlock(&k->lock);
+    return n;
+}
+
 cl_int CL_API_CALL clGetKernelWorkGroupInfo(cl_kernel k, cl_device_id device, cl_kernel_work_group_info name, size_t size, void *value, size_t *size_ret)
 {
     if (!object_is(k, KIND_KERNEL))
@@ -330,7 +341,7 @@ cl_int CL_API_CALL clGetKernelWorkGroupInfo(cl_kernel k, cl_device_id device, cl
     switch (name) {
     case CL_KERNEL_WORK_GROUP_SIZE: return INFO(size_t, k->info->work_group);
     case CL_KERNEL_COMPILE_WORK_GROUP_SIZE: return info_put(k->info->compile_work_group, sizeof k->info->compile_work_group, size, value, size_ret);
-    case CL_KERNEL_LOCAL_MEM_SIZE: return INFO(cl_ulong, k->info->local_bytes);
+    case CL_KERNEL_LOCAL_MEM_SIZE: return INFO(cl_ulong, local_bytes(k));
     case CL_KERNEL_PREFERRED_WORK_GROUP_SIZE_MULTIPLE: return INFO(size_t, k->info->preferred_multiple);
     case CL_KERNEL_PRIVATE_MEM_SIZE: return INFO(cl_ulong, k->info->private_bytes);
     default: return CL_INVALID_VALUE;
@@ -365,8 +376,6 @@ static cl_int check_sizes(cl_kernel k, cl_uint dims, const size_t *global, const
     clGetDeviceInfo(&the_device, CL_DEVICE_MAX_WORK_ITEM_DIMENSIONS, sizeof max_dims, &max_dims, NULL);
     if (dims < 1 || dims > 3 || dims > max_dims)
         return CL_INVALID_WORK_DIMENSION;
-    if (!global)
-        return CL_INVALID_GLOBAL_WORK_SIZE;
     const size_t *fixed = k->info->compile_work_group;
     if (!local)
         return fixed[0] ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
@@ -376,7 +385,7 @@ static cl_int check_sizes(cl_kernel k, cl_uint dims, const size_t *global, const
             return CL_INVALID_WORK_GROUP_SIZE;
         if (max[i] && local[i] > max[i])
             return CL_INVALID_WORK_ITEM_SIZE;
-        if (global[i] % local[i])
+        if (global && global[i] % local[i])
             return CL_INVALID_WORK_GROUP_SIZE;       /* non-uniform work-groups are not offered */
         if (__builtin_mul_overflow(group, local[i], &group))
             return CL_INVALID_WORK_GROUP_SIZE;
@@ -415,9 +424,9 @@ static cl_int launch(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t
     cl_int e = CL_SUCCESS;
     for (cl_uint i = 0; i < dims; i++) {
         m.offset[i] = offset ? offset[i] : 0;
-        m.global[i] = global[i];
+        m.global[i] = global ? global[i] : 0;
         m.local[i] = local ? local[i] : 0;
-        if (global[i] == 0)
+        if (m.global[i] == 0)
             return queue_marker(q, type, nwait, wait, event);     /* OpenCL 2.1 and later: an empty range is a marker */
     }
     if (!put_arguments(&arguments, k))

@@ -73,7 +73,11 @@ static void local_memory(void)
     cl_mem m = buffer_with(sizeof data, data);
     cl_kernel k = kernel("reverse");
     CL(clSetKernelArg(k, 0, sizeof m, &m));
+    cl_ulong before = 99, after = 99;
+    CL(clGetKernelWorkGroupInfo(k, device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof before, &before, NULL));
     CL(clSetKernelArg(k, 1, GROUP * sizeof(int), NULL));
+    CL(clGetKernelWorkGroupInfo(k, device, CL_KERNEL_LOCAL_MEM_SIZE, sizeof after, &after, NULL));
+    CHECK(before == 0 && after == GROUP * sizeof(int), "%lu, %lu", (unsigned long)before, (unsigned long)after);
     CL(clEnqueueNDRangeKernel(queue, k, 1, NULL, &global, &local, 0, NULL, NULL));
     read_back(m, data, sizeof data);
     for (int i = 0; i < N; i++)
@@ -270,6 +274,25 @@ static void index_spaces(void)
     check_ids(3, (size_t[]){ 1, 2, 3 }, (size_t[]){ 8, 4, 6 }, (size_t[]){ 4, 2, 3 });
 }
 
+/* A range without items does nothing, in its turn (OpenCL 2.1 and later). */
+static void empty_index_spaces(void)
+{
+    static const size_t ranges[][3] = { { 0, 0, 0 }, { 0, 4, 4 }, { 4, 0, 4 }, { 4, 4, 0 } };
+    int out = 5;
+    cl_mem m = buffer_with(4, &out);
+    cl_kernel k = kernel("add_one");
+    set_args(k, 1, ARG(m));
+    for (size_t i = 0; i <= sizeof ranges / sizeof *ranges; i++) {
+        cl_event gate = user_event(), e;
+        CL(clEnqueueNDRangeKernel(queue, k, 3, NULL, i ? ranges[i - 1] : NULL, NULL, 1, &gate, &e));
+        CHECK(status_of(e) > CL_COMPLETE);
+        CL(clSetUserEventStatus(gate, CL_COMPLETE));
+        CL(clWaitForEvents(1, &e));
+    }
+    read_back(m, &out, 4);
+    CHECK(out == 5, "%d", out);
+}
+
 static void required_group_size(void)
 {
     int out[32] = { 0 };
@@ -385,6 +408,7 @@ static const struct check list[] = {
     { "clones_have_their_own_arguments", clones_have_their_own_arguments },
     { "threads_with_clones", threads_with_clones },
     { "index_spaces", index_spaces },
+    { "empty_index_spaces", empty_index_spaces },
     { "required_group_size", required_group_size },
     { "index_spaces_that_make_no_sense", index_spaces_that_make_no_sense },
     { "task", task },
