@@ -16,7 +16,7 @@ enum wire_status {
     WIRE_REFUSED_PEER = 4,        /* this user may not use this share */
 };
 
-struct wire_hello {               /* client -> worker; may carry one descriptor: the client's stdout, for printf in kernels */
+struct wire_hello {               /* client -> worker; may carry one descriptor: the client's stdout, for printf in kernels (later: `output` in opencl.calls) */
     uint32_t magic;
     uint16_t version, flags;
     uint32_t pid;                 /* for display only */

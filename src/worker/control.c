@@ -502,6 +502,14 @@ static void serve_kernel_create(struct session *s, const struct wire_kernel_crea
 
 static void serve_kernel_destroy(struct session *s, const struct wire_kernel_destroy *m) { object_unref(objects_take(m->kernel, OBJECT_KERNEL)); }
 
+static void serve_output(struct session *s, const struct answer *a, const struct wire_output *m)
+{
+    char byte;
+    if (output_receive(s->options.client_fd, &byte, 1) != 1)
+        session_fail("the client's output did not come with its message");
+    ANSWER(a, output, .error = CL_SUCCESS);
+}
+
 /* ---- dispatch ---- */
 
 void control_serve(struct session *s, struct wire_end *reply, uint16_t op, const uint8_t *payload, uint32_t bytes)

@@ -92,26 +92,18 @@ static void refuse(enum wire_status status, const char *text)
     _exit(EXIT_FAILED);
 }
 
-/* Takes the hello; the client's stdout, if it passed one, becomes ours: kernels print there. */
 static void read_hello(int sock)
 {
     struct wire_hello hello;
     struct timeval limit = { HELLO_TIMEOUT_S, 0 };
-    int out = -1, n = 1;
     setsockopt(sock, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-    ssize_t r = io_recv_fds(sock, &hello, sizeof hello, &out, &n);
+    ssize_t r = output_receive(sock, &hello, sizeof hello);
     if (r == 0)
         _exit(EXIT_DONE);
     if (r != sizeof hello || hello.magic != WIRE_MAGIC)
         session_fail("what connected is no tranche client");
     if (hello.version != WIRE_VERSION)
         refuse(WIRE_REFUSED_VERSION, "the client speaks another protocol version: install the same version of tranche on both sides");
-    if (n == 0)
-        out = open("/dev/null", O_WRONLY | O_CLOEXEC);
-    if (out >= 0) {
-        dup2(out, STDOUT_FILENO);
-        close(out);
-    }
 }
 
 /* ---- the region ---- */
@@ -243,15 +235,13 @@ static void watchdog(const struct session *s)
 
 static _Noreturn void watch(struct session *s)
 {
-    struct pollfd p = { .fd = s->options.client_fd, .events = POLLIN | POLLRDHUP };
+    struct pollfd p = { .fd = s->options.client_fd, .events = POLLRDHUP };      /* what the client writes is read when a message says so */
     uint64_t period_ns = MIN(s->options.watchdog_ns / 4, WATCH_NS);
     int period_ms = (int)MAX(period_ns / NS_PER_MS, UINT64_C(10));
     for (;;) {
         int n = poll(&p, 1, period_ms);
         if (n > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR))
             _exit(EXIT_DONE);
-        if (n > 0)
-            session_fail("the client wrote to the socket after the handshake");
         watchdog(s);
     }
 }

@@ -60,6 +60,9 @@ struct session {
 _Noreturn void session_fail(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 int driver_open(struct driver *d, const struct options *o, struct error *err);
+/* Receives n bytes from the client's socket; the descriptor beside them, the client's stdout, becomes ours: kernels print there. None: nowhere.
+ * What io_recv_fds() gives. */
+ssize_t output_receive(int sock, void *data, size_t n);
 /* Everything that the client may ask about platform and device, for the facts message. */
 void facts_collect(const struct session *s, struct wire_out *out);
 /* Keeps what the worker needs and gives up the rest; the list of rights kept stands in sandbox.c. Files before the driver is opened, since

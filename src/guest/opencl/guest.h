@@ -134,6 +134,7 @@ struct _cl_program {
     char *source, *options, *log;
     cl_build_status status;
     bool arg_info;                             /* the application asked for it: the worker always does */
+    bool may_print;                            /* its kernels may call printf */
     cl_program_binary_type binary_type;
     uint64_t global_bytes;
     _Atomic uint32_t kernels_alive;            /* a program with kernels cannot be built again */

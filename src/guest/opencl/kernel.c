@@ -431,6 +431,8 @@ static cl_int launch(cl_command_queue q, cl_kernel k, cl_uint dims, const size_t
     }
     if (!put_arguments(&arguments, k))
         e = CL_INVALID_KERNEL_ARGS;
+    if (!e && k->program->may_print && link_follow_output(link_current()) < 0)
+        e = CL_OUT_OF_RESOURCES;
     if (!e) {
         m.arguments = (struct wire_blob){ arguments.buf, (uint32_t)arguments.len };
         command_begin(&c, nwait, wait);

@@ -11,18 +11,22 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/kcmp.h>
 #include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/syscall.h>
 
 #define DEFAULT_SPIN_US 50      /* a launch that is waited for takes 10 to 40 us on PoCL (bench/native) */
 #define WAIT_MAX_NS (2 * NS_PER_MS)
 #define SHORT_WAITS 4               /* budgets: a wait that sleeps takes longer than one that spins, and must not settle the matter for ever */
 #define CHECK_ALIVE_NS (100 * NS_PER_MS)
 
-static struct link the_link = { .sock = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = PTHREAD_MUTEX_INITIALIZER };
+#define LINK_INITIALIZER { .sock = -1, .output = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = PTHREAD_MUTEX_INITIALIZER, \
+                           .output_lock = PTHREAD_MUTEX_INITIALIZER }
+static struct link the_link = LINK_INITIALIZER;
 static pthread_mutex_t connect_lock = PTHREAD_MUTEX_INITIALIZER;
 static _Atomic int connect_state;    /* 0 not tried, 1 connected, -1 failed */
 
@@ -48,11 +52,19 @@ static void ring_open(struct link *l, struct wire_end *end, struct wire_ring *ri
     *end = (struct wire_end){ .ring = ring, .data = (uint8_t *)l->header + offset, .size = bytes, .alive = alive_cb, .alive_arg = l };
 }
 
-static int shake_hands(int sock, struct wire_welcome *w, int *ret_region)
+/* Sends data and, while it is open, our stdout, and keeps that. */
+static int send_with_output(struct link *l, int sock, const void *data, size_t bytes)
+{
+    if (l->output >= 0)
+        close(l->output);
+    l->output = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+    return io_send_fds(sock, data, bytes, &l->output, l->output >= 0);
+}
+
+static int shake_hands(struct link *l, int sock, struct wire_welcome *w, int *ret_region)
 {
     struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION, .pid = (uint32_t)getpid() };
-    int out = STDOUT_FILENO, n = 1;
-    int r = io_send_fds(sock, &hello, sizeof hello, &out, fcntl(out, F_GETFD) >= 0 ? 1 : 0);
+    int n = 1, r = send_with_output(l, sock, &hello, sizeof hello);
     if (r < 0)
         return r;
     ssize_t got = io_recv_fds(sock, w, sizeof *w, ret_region, &n);
@@ -164,7 +176,7 @@ static int connect_to(struct link *l, const char *path, struct error *err)
     int r = io_connect_unix(path, &sock, err);
     if (r < 0)
         return r;
-    r = shake_hands(sock, &w, &region);
+    r = shake_hands(l, sock, &w, &region);
     if (r < 0)
         return error_set(err, r, "no worker answered on %s: %s", path, strerror(-r));
     if (w.status != WIRE_OK || w.version != WIRE_VERSION)
@@ -201,7 +213,9 @@ static void after_fork_in_child(void)
     if (atomic_load(&connect_state) == 0)
         return;
     close(the_link.sock);
-    the_link = (struct link){ .sock = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = PTHREAD_MUTEX_INITIALIZER };
+    if (the_link.output >= 0)
+        close(the_link.output);
+    the_link = (struct link)LINK_INITIALIZER;
     pthread_mutex_init(&connect_lock, NULL);
     atomic_store(&connect_state, 0);
     memset(&facts, 0, sizeof facts);
@@ -323,6 +337,29 @@ int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struc
     *in = (struct wire_in){ buf, f.bytes, 0, false };
     *ret_buf = steal(buf);
     return 0;
+}
+
+/* The same open file, not only the same path: one that was opened anew has its own place in it. Where kcmp(2) is refused, never. */
+static bool output_unchanged(const struct link *l)
+{
+    pid_t self = getpid();
+    return l->output >= 0 && syscall(SYS_kcmp, self, self, KCMP_FILE, STDOUT_FILENO, l->output) == 0;
+}
+
+int link_follow_output(struct link *l)
+{
+    struct wire_output_answer a;
+    void *buf = NULL;
+    int r = 0;
+    pthread_mutex_lock(&l->output_lock);
+    if (!output_unchanged(l)) {
+        r = send_with_output(l, l->sock, "", 1);
+        if (r == 0)
+            r = LINK_CALL(l, output, &a, &buf, 0);
+    }
+    pthread_mutex_unlock(&l->output_lock);
+    free(buf);
+    return r;
 }
 
 /* Whether to look again; sleeps on the word when spinning is over. The first sleep needs no look at the socket: it ends after 100 ms anyway. */

@@ -21,6 +21,8 @@ struct link {
     _Atomic bool dead;
     uint64_t spin_ns;                 /* budget of a wait */
     _Atomic uint64_t wait_ns;         /* how long waits have lately taken */
+    pthread_mutex_t output_lock;
+    int output;                       /* the stdout that the worker has, kept to see when ours becomes another; -1 none */
 };
 
 /* The connection, made at the first call; NULL when there is none (no share in the environment, refused, or the worker is gone). */
@@ -36,6 +38,9 @@ void link_id_free(uint32_t id);
 int link_post(struct link *l, enum wire_op op, const struct wire_out *out);
 /* Question and answer. The answer's frame is malloc'ed into ret_buf (free it); in reads it. */
 int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struct wire_in *in, void **ret_buf);
+
+/* Shows the worker where this process's stdout goes now, if that has changed: kernels launched afterwards print there. 0 or a negative errno. */
+int link_follow_output(struct link *l);
 
 /* LINK_POST(l, mem_destroy, .mem = id);   LINK_CALL(l, queue_create, &answer, .queue = id, …) with the answer's blobs copied nowhere: ret_buf owns them. */
 #define LINK_POST(l, name, ...) ({ \

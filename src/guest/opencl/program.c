@@ -166,6 +166,7 @@ cl_program CL_API_CALL clCreateProgramWithSource(cl_context context, cl_uint n, 
     cl_program p = e ? NULL : program_new(context, &e);
     if (p) {
         p->source = join(n, strings, lengths);
+        p->may_print = p->source && strstr(p->source, "printf");
         int r = p->source ? LINK_POST(link_current(), program_from_source, .program = p->base.id, .source = wire_blob_text(p->source)) : -1;
         if (r < 0) {
             program_release(p);
@@ -193,6 +194,7 @@ cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint n, 
     cl_program p = e ? NULL : program_new(context, &e);
     if (p) {
         p->arg_info = true;      /* whatever the binary knows */
+        p->may_print = memmem(binaries[0], lengths[0], "printf", 6);     /* the name of the driver's own function ends so */
         int r = LINK_CALL(link_current(), program_from_binary, &a, &buf, .program = p->base.id, .binary = { binaries[0], (uint32_t)lengths[0] });
         free(buf);
         e = r < 0 ? CL_OUT_OF_RESOURCES : a.error;
@@ -313,7 +315,7 @@ cl_int CL_API_CALL clBuildProgram(cl_program p, cl_uint n, const cl_device_id *d
 }
 
 /* Headers travel as {program, name}. */
-static cl_int put_headers(struct wire_out *out, cl_uint n, const cl_program *headers, const char **names)
+static cl_int put_headers(cl_program p, struct wire_out *out, cl_uint n, const cl_program *headers, const char **names)
 {
     if ((n == 0) != (headers == NULL) || (n == 0) != (names == NULL))
         return CL_INVALID_VALUE;
@@ -321,6 +323,7 @@ static cl_int put_headers(struct wire_out *out, cl_uint n, const cl_program *hea
         if (!object_is(headers[i], KIND_PROGRAM))
             return CL_INVALID_PROGRAM;
         struct wire_blob name = wire_blob_text(names[i]);
+        p->may_print = p->may_print || headers[i]->may_print;
         wire_put_u32(out, headers[i]->base.id);
         wire_put_blob(out, &name);
     }
@@ -354,7 +357,7 @@ cl_int CL_API_CALL clCompileProgram(cl_program p, cl_uint n, const cl_device_id 
     if (!e && (atomic_load(&p->kernels_alive) || !p->source))
         e = CL_INVALID_OPERATION;
     if (!e)
-        e = put_headers(&out, nheaders, headers, names);
+        e = put_headers(p, &out, nheaders, headers, names);
     if (!e)
         e = compile(p, options, &out);
     wire_out_done(&out);
@@ -375,8 +378,10 @@ static cl_int link_programs(cl_program p, const char *options, cl_uint n, const 
                               .inputs = { ids.buf, (uint32_t)ids.len });
     if (!e && r == 0) {
         build_end(p, a.status, &a.log, a.type, a.global_bytes);
-        for (cl_uint i = 0; i < n; i++)
+        for (cl_uint i = 0; i < n; i++) {
             p->arg_info = p->arg_info || inputs[i]->arg_info;
+            p->may_print = p->may_print || inputs[i]->may_print;
+        }
         e = a.error ? a.error : read_kernels(p, &a.kernels);
     }
     wire_out_done(&ids);

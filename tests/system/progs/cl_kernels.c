@@ -2,6 +2,7 @@
 /* cl_semantics: kernel arguments, index spaces, clones, printf, what kernels tell of themselves. */
 #include "cl_check.h"
 
+#include <fcntl.h>
 #include <unistd.h>
 
 static void read_back(cl_mem m, void *to, size_t n) { CL(clEnqueueReadBuffer(queue, m, CL_TRUE, 0, n, to, 0, NULL, NULL)); }
@@ -347,6 +348,35 @@ static void printf_reaches_our_stdout(void)
     CL(clFinish(queue));
 }
 
+/* Kernels print where this process's stdout goes at their launch, also into a file that is opened anew each time. */
+static void printf_follows_a_redirected_stdout(void)
+{
+    char path[] = "/tmp/tranche-said.XXXXXX", text[256];
+    int kept = dup(STDOUT_FILENO), made = mkstemp(path);
+    cl_kernel k = kernel("say");
+    CHECK(kept >= 0 && made >= 0);
+    close(made);
+    for (int i = 0; i < 3; i++) {
+        fflush(stdout);
+        int out = open(path, O_WRONLY | O_TRUNC);
+        dup2(out, STDOUT_FILENO);
+        close(out);
+        set_args(k, 2, sizeof(int), &(int){ 100 + i }, sizeof(float), &(float){ 0.5f });
+        run_kernel(queue, k, 4);
+        CL(clFinish(queue));
+        dup2(kept, STDOUT_FILENO);
+        FILE *in = fopen(path, "r");
+        size_t n = fread(text, 1, sizeof text - 1, in);
+        text[n] = '\0';
+        fclose(in);
+        char expected[64];
+        snprintf(expected, sizeof expected, "said: %d 0.50\n", 100 + i);
+        CHECK(strstr(text, expected), "round %d: '%s'", i, text);
+    }
+    close(kept);
+    unlink(path);
+}
+
 /* ---- what kernels tell ---- */
 
 static void see_arguments(cl_kernel k, const char *name, cl_uint n)
@@ -413,6 +443,7 @@ static const struct check list[] = {
     { "index_spaces_that_make_no_sense", index_spaces_that_make_no_sense },
     { "task", task },
     { "printf_reaches_our_stdout", printf_reaches_our_stdout },
+    { "printf_follows_a_redirected_stdout", printf_follows_a_redirected_stdout },
     { "what_kernels_tell", what_kernels_tell },
 };
 GROUP(kernels, list);
