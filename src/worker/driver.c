@@ -114,6 +114,7 @@ static cl_device_svm_capabilities svm_capabilities(struct driver *d)
 int driver_open(struct driver *d, const struct options *o, struct error *err)
 {
     cl_device_id list[64];
+    cl_device_type type = 0;
     cl_uint n = 0, align_bits = 0;
     cl_int e;
     int r = find_platform(o->platform, &d->platform, err);
@@ -132,6 +133,8 @@ int driver_open(struct driver *d, const struct options *o, struct error *err)
     clGetDeviceInfo(d->device, CL_DEVICE_MAX_MEM_ALLOC_SIZE, sizeof d->max_alloc, &d->max_alloc, NULL);
     clGetDeviceInfo(d->device, CL_DEVICE_MEM_BASE_ADDR_ALIGN, sizeof align_bits, &align_bits, NULL);
     clGetDeviceInfo(d->device, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof d->compute_units, &d->compute_units, NULL);
+    clGetDeviceInfo(d->device, CL_DEVICE_TYPE, sizeof type, &type, NULL);
+    d->on_cpus = type & CL_DEVICE_TYPE_CPU;
     d->max_alloc = MIN(d->max_alloc, (cl_ulong)o->memory_bytes);
     d->base_align = MAX(align_bits / 8, 1u);
     d->unified = !o->staged && is_unified(d);

@@ -13,6 +13,7 @@
 #include "worker/gate.h"
 #include "worker/intake.h"
 #include "worker/probe.h"
+#include "worker/slices.h"
 #include "worker/svm.h"
 
 #include <errno.h>
@@ -201,6 +202,8 @@ static void open_all(struct session *s)
     s->header->device_clock_minus_monotonic_ns = device_clock_offset(&s->driver);
     if (s->options.cores)
         bind_cores(s->options.cores);
+    if (s->driver.on_cpus)
+        slices_lengthen();
     uint8_t *arena = (uint8_t *)s->header + WIRE_ARENA_OFFSET;
     s->arena = s->driver.unified ? arena_new(arena, WIRE_STREAM_BYTES, s->header->arena_bytes - WIRE_STREAM_BYTES) : NULL;
     s->gate = gate_new(s->page, s->client);

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: Apache-2.0
 """What tenants of one GPU are promised against each other: memory to the byte, device time to two points in a hundred."""
 import contextlib
+import ctypes
 import json
 import os
+import struct
 import select
 import signal
 import statistics
@@ -102,6 +104,29 @@ def test_memory_comes_back_after_sigkill(tranched, who):
         fill(two, 80 * MIB)
         assert two.ask("alloc 1") == REFUSED
         assert a.used() == quota
+
+
+# -- processors of a stand-in GPU ---------------------------------------------------------------------------------------------------
+
+def slice_ns(thread):
+    """The slice that Linux gives this thread (sched_getattr), 0 where it does not say: before 6.12."""
+    attributes = ctypes.create_string_buffer(48)
+    assert ctypes.CDLL(None, use_errno=True).syscall(315, thread, attributes, 48, 0) == 0, os.strerror(ctypes.get_errno())
+    return struct.unpack_from("IIQiIQ", attributes.raw)[5]
+
+
+@pytest.mark.skipif(os.uname().machine != "x86_64", reason="names a system call by its number")
+def test_threads_that_compute_give_way_to_those_that_wake(tranched):
+    with tranched.share("a", profile="1of4") as a:
+        tenant = a.tenant()
+        assert tenant.ask("launch 3") == ["ok"]
+        worker = a.worker_of(tenant)
+        slices = {int(thread): slice_ns(int(thread)) for thread in os.listdir(f"/proc/{worker}/task")}
+        if not any(slices.values()):
+            pytest.skip("this kernel has one slice for all threads")
+        assert sorted(slices.values())[-1] == 100_000_000, slices          # the driver's
+        assert 0 < slices[worker] < 10_000_000, slices                     # the main thread's, and those that it starts
+        assert sum(ns < 10_000_000 for ns in slices.values()) >= 2, slices
 
 
 # -- time ------------------------------------------------------------------------------------------------------------------------
@@ -227,6 +252,13 @@ def test_saturating_tenants_get_their_part_of_the_time(tranched, work, policy, t
     assert sum(wall) >= 0.90, "device time was lost though everybody wanted it"
     assert_parts(wall, wanted, "device time")
     assert_parts(rates, wanted, "kernels completed")
+
+
+def test_unmanaged_tenants_work_at_once(tranched, work):
+    with tranched.share("a", memory="256MiB", time="50%", policy="none") as a, tranched.share("b", memory="256MiB", time="50%") as b:
+        wall, _ = measure(lambda: [Load(a, work), Load(b, work)], a, b, seconds=2)
+    assert sum(wall) >= 1.5, wall           # both had work on the device nearly all the time: nobody kept them apart
+    assert max(wall) <= 1.01, wall
 
 
 def test_weights_count_and_not_the_number_of_clients(tranched, work):
