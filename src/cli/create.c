@@ -10,7 +10,7 @@
 #include <string.h>
 
 struct wish {
-    const char *gpu, *model, *name, *profile, *policy;
+    const char *gpu, *model, *name, *profile, *policy, *class;
     uint64_t memory_bytes, weight, watchdog_ns, quantum_ns;
     uint32_t time_ppm;
 };
@@ -24,6 +24,7 @@ static int read_wish(const struct cli *cli, const char *gpu, struct wish *w, str
     if (r < 0)
         return error_wrap(err, "--name");
     if ((r = cli_option_word(cli, "model", &w->model, err)) < 0 || (r = cli_option_word(cli, "policy", &w->policy, err)) < 0
+        || (r = cli_option_word(cli, "class", &w->class, err)) < 0
         || (r = cli_option_size(cli, "memory", &w->memory_bytes, err)) < 0
         || (r = cli_option_percent(cli, "time", &w->time_ppm, err)) < 0
         || (r = cli_option_u64(cli, "weight", 1, MAX_WEIGHT, &w->weight, err)) < 0
@@ -51,6 +52,8 @@ static json_t *make_body(const struct wish *w)
         bad |= set(body, "weight", json_integer((json_int_t)w->weight));
     if (w->policy)
         bad |= set(body, "policy", json_string(w->policy));
+    if (w->class)
+        bad |= set(body, "class", json_string(w->class));
     if (w->watchdog_ns)
         bad |= set(body, "watchdog_ns", json_integer((json_int_t)w->watchdog_ns));
     if (w->quantum_ns)
@@ -67,8 +70,11 @@ static void print_created(json_t *share)
     const char *profile = share_profile(share), *name = api_text(share, "name"), *model = api_text(share, "model");
     print_text(stdout, "created %s: %s%s%s on %s%s, %s", name, model, *profile ? " " : "", profile, api_text(share, "gpu"),
                print_stand_in(share), print_gib(api_u64(share, "memory_bytes"), memory, sizeof memory));
-    if (share_is_timed(share))
-        print_text(stdout, ", %s of the time, %s", print_percent(api_u64(share, "time_ppm"), part, sizeof part), api_text(share, "policy"));
+    if (share_is_unmanaged(share))
+        print_text(stdout, ", unmanaged: no time slices");
+    else if (share_is_timed(share))
+        print_text(stdout, ", %s of the time, %s%s", print_percent(api_u64(share, "time_ppm"), part, sizeof part), api_text(share, "policy"),
+                   strcmp(api_text(share, "class"), "latency") == 0 ? ", class latency" : "");
     putchar('\n');
     print_text(stdout, "run a program in it: tranche run %s -- COMMAND", name);
     putchar('\n');

@@ -78,7 +78,7 @@ static void print_use(json_t *gpu)
     if (strcmp(model, "host") == 0) {
         print_text(stdout, "host (no shares)");
     } else {
-        print_text(stdout, *policy ? "%s, %s" : "%s", model, policy);
+        print_text(stdout, *policy ? "%s, %s" : "%s", model, strcmp(policy, "none") == 0 ? "unmanaged (policy none)" : policy);
         if (json_array_size(shares))
             fputs(": ", stdout);
         print_words(shares);

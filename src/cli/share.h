@@ -25,6 +25,12 @@ static inline bool share_is_timed(json_t *share)
     return strcmp(api_text(share, "model"), "vgpu") == 0;
 }
 
+/* Nobody takes turns with this share: policy none. */
+static inline bool share_is_unmanaged(json_t *share)
+{
+    return strcmp(api_text(share, "policy"), "none") == 0;
+}
+
 static inline enum print_style share_state_style(json_t *share)
 {
     const char *state = api_text(share, "state");

@@ -14,14 +14,18 @@ static void add_row(struct table *table, json_t *share)
     table_cell(table, STYLE_PLAIN, "%s", *profile ? profile : "-");
     table_cell(table, STYLE_PLAIN, "%s", print_gib(api_u64(share, "memory_bytes"), text, sizeof text));
     table_cell(table, STYLE_PLAIN, "%s", served ? print_gib(api_u64(share, "used_bytes"), text, sizeof text) : "-");
-    table_cell(table, STYLE_PLAIN, "%s", share_is_timed(share) ? print_percent(api_u64(share, "time_ppm"), text, sizeof text) : "-");
+    if (share_is_unmanaged(share))
+        table_cell(table, STYLE_BAD, "unmanaged");
+    else
+        table_cell(table, STYLE_PLAIN, "%s", share_is_timed(share) ? print_percent(api_u64(share, "time_ppm"), text, sizeof text) : "-");
+    table_cell(table, STYLE_PLAIN, "%s", share_is_timed(share) ? api_text(share, "class") : "-");
     table_cell(table, STYLE_PLAIN, "%s", served ? print_seconds(api_u64(share, "granted_ns"), text, sizeof text) : "-");
     table_cell(table, share_state_style(share), "%s", api_text(share, "state"));
 }
 
 int verb_shares(int argc, char **argv, struct cli *cli, struct error *err)
 {
-    static const char *const headers[] = { "NAME", "GPU", "MODEL", "PROFILE", ">MEMORY", ">USED", ">TIME", ">GRANTED", "STATE", NULL };
+    static const char *const headers[] = { "NAME", "GPU", "MODEL", "PROFILE", ">MEMORY", ">USED", ">TIME", "CLASS", ">GRANTED", "STATE", NULL };
     _cleanup_json_ json_t *answer = NULL;
     json_t *shares, *share;
     size_t i;

@@ -24,10 +24,14 @@ static void print_memory(json_t *share)
 static void print_rules(json_t *share)
 {
     char text[PRINT_TEXT];
-    if (share_is_timed(share)) {
+    if (share_is_unmanaged(share)) {
+        label("time");
+        print_styled(STYLE_BAD, "unmanaged");
+        puts(" (policy none): no time slices, who comes works at once");
+    } else if (share_is_timed(share)) {
         label("time");
         printf("%s, weight %llu, ", print_percent(api_u64(share, "time_ppm"), text, sizeof text), (unsigned long long)api_u64(share, "weight"));
-        print_text(stdout, "%s, quantum %s", api_text(share, "policy"), print_seconds(api_u64(share, "quantum_ns"), text, sizeof text));
+        print_text(stdout, "%s, class %s, quantum %s", api_text(share, "policy"), api_text(share, "class"), print_seconds(api_u64(share, "quantum_ns"), text, sizeof text));
         putchar('\n');
     }
     if (share_is_served(share)) {

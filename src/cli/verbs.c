@@ -3,7 +3,8 @@
 #include "cli/cli.h"
 
 #define MODELS "passthrough vgpu mig"
-#define POLICIES "best-effort equal-share fixed-share"
+#define POLICIES "best-effort equal-share fixed-share none"
+#define CLASSES "normal latency"
 
 const struct cli_option cli_common_options[] = {
     { "json", NULL, "print one JSON document; errors too, on stderr" },
@@ -29,6 +30,7 @@ static const struct cli_option create_options[] = {
     { "time", "PERCENT", "vgpu, instead of a profile: its part of the time, such as 25%" },
     { "weight", "N", "vgpu: its weight beside the GPU's other shares" },
     { "policy", "POLICY", "vgpu: how the GPU's time is divided:", POLICIES },
+    { "class", "CLASS", "vgpu: a share of class latency goes next when it has work:", CLASSES },
     { "quantum", "TIME", "vgpu: longest turn, such as 2ms" },
     { "watchdog", "TIME", "end a tenant whose kernel runs longer, such as 30s" },
     { 0 },

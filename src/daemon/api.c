@@ -109,6 +109,7 @@ static const struct field { const char *key; enum field_type type; size_t offset
     { "model", FIELD_TEXT, offsetof(struct create, request.model), "\"vgpu\"" },
     { "profile", FIELD_TEXT, offsetof(struct create, request.profile), "\"1of4\"" },
     { "policy", FIELD_TEXT, offsetof(struct create, request.policy), "\"best-effort\"" },
+    { "class", FIELD_TEXT, offsetof(struct create, request.class), "\"latency\"" },
     { "memory_bytes", FIELD_U64, offsetof(struct create, request.memory_bytes), "1073741824" },
     { "time_ppm", FIELD_U32, offsetof(struct create, request.time_ppm), "250000" },
     { "weight", FIELD_U32, offsetof(struct create, request.weight), "3" },

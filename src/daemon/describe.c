@@ -114,6 +114,7 @@ json_t *describe_share(struct share *share)
     set(o, "time_ppm", json_integer(m->time_ppm));
     set(o, "weight", json_integer(m->weight));
     set(o, "policy", json_string(m->policy));
+    set(o, "class", json_string(m->class));
     set(o, "quantum_ns", number(m->quantum_ns));
     set(o, "watchdog_ns", number(m->watchdog_ns));
     set(o, "owner_uid", json_integer(share->wanted.owner));

@@ -152,7 +152,10 @@ static int join_engine(struct share *share, struct error *err)
 {
     const struct model_share *m = &share->wanted.share;
     struct sched_share_config config = { .weight = m->weight, .time_ppm = m->time_ppm, .quota_bytes = m->memory_bytes };
-    int r = engine_get(share->daemon, share->wanted.gpu, m, &share->engine, err);
+    int r = sched_class_from_string(m->class, &config.class, err);
+    if (r < 0)
+        return r;
+    r = engine_get(share->daemon, share->wanted.gpu, m, &share->engine, err);
     if (r < 0)
         return r;
     snprintf(config.name, sizeof config.name, "%s", m->name);
@@ -284,7 +287,8 @@ int share_create(struct daemon *d, const struct gpu *gpu, const struct model_req
         }
         return r;
     }
-    daemon_event(d, "share.created", wanted.share.name, "%s %s on %s", model_get(wanted.share.model)->name, wanted.share.profile, gpu->name);
+    daemon_event(d, "share.created", wanted.share.name, "%s %s on %s%s", model_get(wanted.share.model)->name, wanted.share.profile, gpu->name,
+                 text_equal(wanted.share.policy, "none") ? ", unmanaged: policy none gives no time slices" : "");
     *ret = share;
     return 0;
 }

@@ -10,7 +10,7 @@
 #include <string.h>
 #include <time.h>
 
-#define STORE_VERSION 1
+#define STORE_VERSION 2
 #define STORE_TRIM_EVERY 256    /* events between two trims of the table */
 
 struct store {
@@ -22,9 +22,14 @@ static const char schema[] =
     "CREATE TABLE IF NOT EXISTS shares (name TEXT PRIMARY KEY, gpu TEXT NOT NULL, gpu_identity TEXT NOT NULL, model TEXT NOT NULL,"
     " profile TEXT NOT NULL, memory_bytes INTEGER NOT NULL, time_ppm INTEGER NOT NULL, weight INTEGER NOT NULL, policy TEXT NOT NULL,"
     " quantum_ns INTEGER NOT NULL, watchdog_ns INTEGER NOT NULL, first_core INTEGER NOT NULL, cores INTEGER NOT NULL,"
-    " owner_uid INTEGER NOT NULL, created INTEGER NOT NULL);"
+    " owner_uid INTEGER NOT NULL, created INTEGER NOT NULL, class TEXT NOT NULL DEFAULT 'normal');"
     "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, kind TEXT NOT NULL, share TEXT,"
     " text TEXT NOT NULL);";
+
+/* From each version to the next one; the schema above is the latest. */
+static const char *const migrations[STORE_VERSION] = {
+    [1] = "ALTER TABLE shares ADD COLUMN class TEXT NOT NULL DEFAULT 'normal'",
+};
 
 static void cleanup_statement(sqlite3_stmt **s) { sqlite3_finalize(*s); }
 #define _cleanup_statement_ _cleanup_(cleanup_statement)
@@ -52,6 +57,28 @@ static int get_version(struct store *s, int *ret, struct error *err)
     return 0;
 }
 
+static int set_version(struct store *s, int version, struct error *err)
+{
+    char sql[64];
+    snprintf(sql, sizeof sql, "PRAGMA user_version=%d", version);
+    return run(s, sql, "set up the store", err);
+}
+
+/* All of a step or nothing: a tranched that is killed here begins with it again. */
+static int migrate(struct store *s, int from, struct error *err)
+{
+    int r = run(s, "BEGIN IMMEDIATE", "change the store to this version", err);
+    if (r < 0)
+        return r;
+    r = run(s, migrations[from], "change the store to this version", err);
+    if (r == 0)
+        r = set_version(s, from + 1, err);
+    if (r == 0)
+        return run(s, "COMMIT", "change the store to this version", err);
+    sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
+    return r;
+}
+
 static int prepare_file(struct store *s, struct error *err)
 {
     int version = 0, r = get_version(s, &version, err);
@@ -68,8 +95,10 @@ static int prepare_file(struct store *s, struct error *err)
     r = run(s, "PRAGMA journal_mode=WAL", "set up the store", err);
     if (r == 0)
         r = run(s, schema, "set up the store", err);
-    if (r == 0 && version != STORE_VERSION)
-        r = run(s, "PRAGMA user_version=1", "set up the store", err);
+    for (; r == 0 && version > 0 && version < STORE_VERSION; version++)
+        r = migrate(s, version, err);
+    if (r == 0 && version == 0)
+        r = set_version(s, STORE_VERSION, err);
     return r;
 }
 
@@ -112,7 +141,7 @@ static void set_durable(struct store *s, bool durable)
 
 int store_add_share(struct store *s, const struct store_share *share, struct error *err)
 {
-    static const char sql[] = "INSERT INTO shares VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
+    static const char sql[] = "INSERT INTO shares VALUES (?,?,?,?,?,?,?,?,?,?,?,?,?,?,?,?)";
     const struct model_share *m = &share->share;
     const char *texts[] = { m->name, share->gpu, share->gpu_identity, model_get(m->model)->name, m->profile };
     const int64_t numbers[] = { (int64_t)m->quantum_ns, (int64_t)m->watchdog_ns, m->first_core, m->cores, share->owner, share->created };
@@ -127,6 +156,7 @@ int store_add_share(struct store *s, const struct store_share *share, struct err
     sqlite3_bind_text(q, 9, m->policy, -1, SQLITE_STATIC);
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sqlite3_bind_int64(q, (int)i + 10, numbers[i]);
+    sqlite3_bind_text(q, 16, m->class, -1, SQLITE_STATIC);
     set_durable(s, true);
     return sqlite3_step(q) == SQLITE_DONE ? 0 : fail(s, "save the share", err);
 }
@@ -170,7 +200,8 @@ static bool read_share(sqlite3_stmt *q, struct store_share *ret)
         !model_policy_is_known(m->policy) || !column_number(q, 9, MODEL_QUANTUM_MIN_NS, MODEL_QUANTUM_MAX_NS, &m->quantum_ns) ||
         !column_number(q, 10, MODEL_WATCHDOG_MIN_NS, MODEL_WATCHDOG_MAX_NS, &m->watchdog_ns) ||
         !column_number(q, 11, 0, MODEL_MAX_PROFILES, &first) || !column_number(q, 12, 0, MODEL_MAX_PROFILES, &cores) ||
-        !column_number(q, 13, 0, UINT32_MAX, &owner) || !column_number(q, 14, 0, INT64_MAX, &created))
+        !column_number(q, 13, 0, UINT32_MAX, &owner) || !column_number(q, 14, 0, INT64_MAX, &created) ||
+        !column_text(q, 15, m->class, sizeof m->class) || !model_class_is_known(m->class))
         return false;
     m->time_ppm = (uint32_t)time_ppm;
     m->weight = (uint32_t)weight;
@@ -186,7 +217,7 @@ int store_each_share(struct store *s, void (*found)(const struct store_share *sh
                      void (*broken)(const char *name, const char *why, void *user), void *user, struct error *err)
 {
     static const char sql[] = "SELECT name, gpu, gpu_identity, model, profile, memory_bytes, time_ppm, weight, policy, quantum_ns,"
-                              " watchdog_ns, first_core, cores, owner_uid, created FROM shares ORDER BY created, rowid";
+                              " watchdog_ns, first_core, cores, owner_uid, created, class FROM shares ORDER BY created, rowid";
     _cleanup_statement_ sqlite3_stmt *q = NULL;
     int r = SQLITE_DONE;
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)

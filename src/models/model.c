@@ -16,7 +16,8 @@ static const struct model *const models[MODEL_COUNT] = {
     [MODEL_PASSTHROUGH] = &model_passthrough, [MODEL_VGPU] = &model_vgpu, [MODEL_MIG] = &model_mig,
 };
 
-static const char *const policies[] = { "best-effort", "equal-share", "fixed-share" };
+static const char *const policies[] = { "best-effort", "equal-share", "fixed-share", "none" };
+static const char *const classes[] = { "normal", "latency" };
 
 const struct model *model_get(enum model_id id)
 {
@@ -40,6 +41,14 @@ bool model_policy_is_known(const char *policy)
 {
     for (size_t i = 0; i < ARRAY_LEN(policies); i++)
         if (text_equal(policies[i], policy))
+            return true;
+    return false;
+}
+
+bool model_class_is_known(const char *class)
+{
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+        if (text_equal(classes[i], class))
             return true;
     return false;
 }
@@ -84,7 +93,7 @@ static int choose_policy(const struct gpu *gpu, const struct model_share *held, 
     char names[256];
     if (!model_policy_is_known(policy)) {
         error_set(err, -EINVAL, "'%.40s' is not a scheduling policy", policy);
-        error_hint(err, "use best-effort, equal-share or fixed-share");
+        error_hint(err, "use best-effort, equal-share or fixed-share; none switches time slices off");
         return -EINVAL;
     }
     if (quantum < MODEL_QUANTUM_MIN_NS || quantum > MODEL_QUANTUM_MAX_NS)
@@ -98,6 +107,25 @@ static int choose_policy(const struct gpu *gpu, const struct model_share *held, 
     }
     strcpy(share->policy, policy);
     share->quantum_ns = quantum;
+    return 0;
+}
+
+/* The class is the share's own. Only a share that waits for turns beside others can go first. */
+static int choose_class(const struct model_request *request, struct model_share *share, struct error *err)
+{
+    const char *class = request->class ? request->class : classes[0];
+    if (!model_class_is_known(class)) {
+        error_set(err, -EINVAL, "'%.40s' is not a class of shares", class);
+        error_hint(err, "use normal or latency");
+        return -EINVAL;
+    }
+    bool takes_turns = share->model == MODEL_VGPU && !text_equal(share->policy, "none");
+    if (!text_equal(class, classes[0]) && !takes_turns) {
+        error_set(err, -EINVAL, "the class %s is for vgpu shares with time slices", class);
+        error_hint(err, "leave --class out");
+        return -EINVAL;
+    }
+    strcpy(share->class, class);
     return 0;
 }
 
@@ -134,6 +162,8 @@ int model_plan(const struct gpu *gpu, const struct model_share *held, size_t hel
         r = check_model(gpu, held, held_n, share.model, err);
     if (r == 0)
         r = choose_policy(gpu, held, held_n, request, defaults, &share, err);
+    if (r == 0)
+        r = choose_class(request, &share, err);
     if (r == 0)
         r = choose_watchdog(request, defaults, &share, err);
     if (r == 0)

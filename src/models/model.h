@@ -32,14 +32,15 @@ struct model_share {
     char profile[MODEL_PROFILE_MAX];             /* "1of4", "2c", "whole"; "custom" for --memory and --time */
     uint64_t memory_bytes;
     uint32_t time_ppm, weight;
-    char policy[16];                             /* "best-effort", "equal-share", "fixed-share" */
+    char policy[16];                             /* "best-effort", "equal-share", "fixed-share", "none" */
+    char class[16];                              /* "normal", "latency" */
     uint64_t quantum_ns, watchdog_ns;
     unsigned first_core, cores;                  /* mig: the run of compute units; cores is 0 otherwise */
 };
 
 /* A share as it was asked for; 0 and NULL mean "not given". */
 struct model_request {
-    const char *name, *model, *profile, *policy;
+    const char *name, *model, *profile, *policy, *class;
     uint64_t memory_bytes;
     uint32_t time_ppm, weight;
     uint64_t quantum_ns, watchdog_ns;
@@ -65,6 +66,7 @@ const struct model *model_get(enum model_id id);
 /* -EINVAL naming the models there are. */
 int model_from_string(const char *text, enum model_id *ret, struct error *err);
 bool model_policy_is_known(const char *policy);
+bool model_class_is_known(const char *class);
 
 /* A request to a granted share: checks name, model in the way, policy and numbers, then asks the model to place it. `held` are the
  * shares on this GPU. -EBUSY when another model or policy is in the way, -EOPNOTSUPP when the GPU cannot, else as place(). */

@@ -20,9 +20,15 @@
 #define SCHED_MAX_CLIENTS 512    /* one worker process each: about 20 MiB beyond the driver's own, so memory binds first */
 #define SCHED_NAME_MAX 64
 
-enum sched_policy { SCHED_BEST_EFFORT, SCHED_EQUAL_SHARE, SCHED_FIXED_SHARE };
+/* SCHED_UNMANAGED ("none"): no turns at all, everybody works at once and is only accounted for. To compare with; not for tenants. */
+enum sched_policy { SCHED_BEST_EFFORT, SCHED_EQUAL_SHARE, SCHED_FIXED_SHARE, SCHED_UNMANAGED };
 const char *sched_policy_to_string(enum sched_policy policy);
 int sched_policy_from_string(const char *text, enum sched_policy *ret, struct error *err);
+
+/* A share of the latency class goes next when it has work, and is not kept waiting for the rest of a turn, within its own part of the time. */
+enum sched_class { SCHED_CLASS_NORMAL, SCHED_CLASS_LATENCY };
+const char *sched_class_to_string(enum sched_class class);
+int sched_class_from_string(const char *text, enum sched_class *ret, struct error *err);
 
 struct sched_config {
     enum sched_policy policy;
@@ -37,6 +43,7 @@ struct sched_share_config {
     uint32_t weight;         /* relative weight under contention, 1..1000000 */
     uint32_t time_ppm;       /* fraction of GPU time in parts per million, 0 for the whole; the cap under fixed-share */
     uint64_t quota_bytes;
+    enum sched_class class;
 };
 
 struct sched_share_stat {

@@ -102,7 +102,7 @@ static bool acquire_once(struct sched_client *client, uint32_t *ret_signal, uint
     } else {
         wake = sched_core_request(core, client->slot, now);
         *ret = 0;
-        done = core->holder == client->slot;
+        done = sched_core_may_begin(core, client->slot);
         *ret_until = done ? 0 : sched_core_sleep(core, client->slot, now);
         *ret_signal = __atomic_load_n(&page->file->signals[client->slot], __ATOMIC_ACQUIRE);
     }
@@ -151,7 +151,7 @@ bool sched_must_yield(const struct sched_client *client)
 {
     const struct sched_core *core = core_of(client);
     if (sched_get(core->holder) != client->slot)
-        return true;
+        return !sched_core_may_begin(core, client->slot);
     uint64_t at = sched_get(core->yield_at_ns);
     return at != SCHED_NEVER && clock_now_ns() >= at;
 }

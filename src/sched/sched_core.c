@@ -9,7 +9,8 @@
 #include <errno.h>
 #include <string.h>
 
-static const char *const policy_names[] = { "best-effort", "equal-share", "fixed-share" };
+static const char *const policy_names[] = { "best-effort", "equal-share", "fixed-share", "none" };
+static const char *const class_names[] = { "normal", "latency" };
 
 const char *sched_policy_to_string(enum sched_policy policy)
 {
@@ -25,7 +26,25 @@ int sched_policy_from_string(const char *text, enum sched_policy *ret, struct er
         }
     }
     error_set(err, -EINVAL, "'%s' is not a policy", text ? text : "");
-    error_hint(err, "choose best-effort, equal-share or fixed-share");
+    error_hint(err, "choose best-effort, equal-share or fixed-share; none switches time slices off");
+    return -EINVAL;
+}
+
+const char *sched_class_to_string(enum sched_class class)
+{
+    return (unsigned)class < ARRAY_LEN(class_names) ? class_names[class] : "unknown";
+}
+
+int sched_class_from_string(const char *text, enum sched_class *ret, struct error *err)
+{
+    for (unsigned i = 0; text && i < ARRAY_LEN(class_names); i++) {
+        if (strcmp(text, class_names[i]) == 0) {
+            *ret = (enum sched_class)i;
+            return 0;
+        }
+    }
+    error_set(err, -EINVAL, "'%s' is not a class", text ? text : "");
+    error_hint(err, "choose normal or latency");
     return -EINVAL;
 }
 
@@ -109,7 +128,7 @@ static bool share_is_sane(const struct sched_core_share *share)
 {
     return share->in_use == 0
         || (share->in_use == 1 && share->weight >= 1 && share->weight <= 1000000 && share->time_ppm >= 1
-            && share->time_ppm <= SCHED_WHOLE_PPM && share->name[0] && memchr(share->name, '\0', SCHED_NAME_MAX));
+            && share->time_ppm <= SCHED_WHOLE_PPM && share->class <= SCHED_CLASS_LATENCY && share->name[0] && memchr(share->name, '\0', SCHED_NAME_MAX));
 }
 
 static bool client_is_sane(const struct sched_core *core, const struct sched_core_client *client)
@@ -168,7 +187,7 @@ struct sched_wake sched_core_repair(struct sched_core *core, uint64_t now_ns)
 void sched_core_forget_times(struct sched_core *core)
 {
     for (unsigned i = 0; i < SCHED_MAX_SHARES; i++)
-        core->shares[i].next_ns = 0;
+        core->shares[i].next_ns = core->shares[i].ahead_ns = 0;
 }
 
 uint32_t sched_core_share_find(const struct sched_core *core, const char *name)
@@ -188,6 +207,8 @@ static int share_config_check(const struct sched_share_config *config, struct er
         return error_set(err, -EINVAL, "weight %u of share %s is not within 1..1000000", config->weight, config->name);
     if (config->time_ppm > SCHED_WHOLE_PPM)
         return error_set(err, -EINVAL, "time of share %s is more than the whole GPU: %u ppm", config->name, config->time_ppm);
+    if ((unsigned)config->class >= ARRAY_LEN(class_names))
+        return error_set(err, -EINVAL, "share %s is of no class that there is", config->name);
     return 0;
 }
 
@@ -222,6 +243,7 @@ int sched_core_share_add(struct sched_core *core, const struct sched_share_confi
     share->weight = config->weight;
     share->time_ppm = config->time_ppm ? config->time_ppm : SCHED_WHOLE_PPM;
     share->quota_bytes = config->quota_bytes;
+    share->class = config->class;
     share->in_use = 1;
     core->shares_end = MAX(core->shares_end, index + 1);
     sched_cap_refresh(core, now_ns);
@@ -263,6 +285,7 @@ void sched_core_share_stat(struct sched_core *core, uint32_t index, uint64_t now
     ret->config.weight = share->weight;
     ret->config.time_ppm = share->time_ppm;
     ret->config.quota_bytes = share->quota_bytes;
+    ret->config.class = share->class == SCHED_CLASS_LATENCY ? SCHED_CLASS_LATENCY : SCHED_CLASS_NORMAL;
     ret->used_bytes = sched_core_used(core, index);
     ret->peak_bytes = share->peak_bytes;
     ret->refused = share->refused;
@@ -360,7 +383,7 @@ void sched_core_unreserve(struct sched_core *core, uint32_t slot, uint64_t bytes
 bool sched_core_is_shared(const struct sched_core *core, uint32_t slot)
 {
     uint32_t share = slot < SCHED_MAX_CLIENTS ? sched_get(core->clients[slot].share) : SCHED_NONE;
-    if (share >= SCHED_MAX_SHARES)
+    if (share >= SCHED_MAX_SHARES || core->policy == SCHED_UNMANAGED)
         return false;
     if (sched_cap_applies(&core->shares[share]))
         return true;

@@ -16,17 +16,20 @@
 #define SCHED_CHECK_NS UINT64_C(20000000)      /* the waiter on watch looks this often whether the holder is alive */
 #define SCHED_CHECK_FAR_NS UINT64_C(60000000)  /* the other waiters, in case the one on watch died */
 
-enum sched_phase { SCHED_FREE, SCHED_IDLE, SCHED_WAITING, SCHED_OVERRUN };   /* the holder is SCHED_IDLE, and named by core.holder */
+/* The holder is SCHED_IDLE, and named by core.holder. SCHED_OVERRUN works without a turn: beyond all patience, or where nothing is managed. */
+enum sched_phase { SCHED_FREE, SCHED_IDLE, SCHED_WAITING, SCHED_OVERRUN };
 
 struct sched_core_share {
     char name[SCHED_NAME_MAX];
     uint32_t in_use, weight, time_ppm;
     uint32_t fraction_ppm;                        /* derived: the cap; SCHED_WHOLE_PPM when there is none */
-    uint32_t clients, waiting, overrunning, pad;  /* derived */
+    uint32_t clients, waiting, overrunning;       /* derived */
+    uint32_t class;
     uint64_t quota_bytes, peak_bytes, refused;
     uint64_t granted_ns, waited_ns, turns, overruns;
     uint64_t vtime, vtime_rest;                   /* charged time / weight, and what the division left over */
     uint64_t next_ns;                             /* under a cap: eligible from here on; behind now by at most the credit */
+    uint64_t ahead_ns;                            /* latency class: goes next from here on */
     uint64_t idle_since_ns;                       /* when one of its clients last stopped to hold or wait */
     uint64_t last_turn;                           /* core.turn_seq of the latest turn: ties go to the one served longest ago */
 };
@@ -99,6 +102,8 @@ struct sched_wake sched_core_leave(struct sched_core *core, uint32_t slot, uint6
 /* Turns. request is idempotent: waiters repeat it when they wake, which also takes the turn from a holder whose time is over. */
 struct sched_wake sched_core_request(struct sched_core *core, uint32_t slot, uint64_t now_ns);
 struct sched_wake sched_core_cancel(struct sched_core *core, uint32_t slot, uint64_t now_ns);
+/* The client may begin work: it holds, or nothing is managed. */
+bool sched_core_may_begin(const struct sched_core *core, uint32_t slot);
 bool sched_core_begin(struct sched_core *core, uint32_t slot, uint64_t now_ns, struct sched_wake *ret_wake);
 struct sched_wake sched_core_end(struct sched_core *core, uint32_t slot, uint64_t now_ns);
 struct sched_wake sched_core_release(struct sched_core *core, uint32_t slot, uint64_t now_ns);

@@ -11,7 +11,7 @@
 #include <pthread.h>
 
 #define SCHED_PAGE_MAGIC "trSCHED"
-#define SCHED_PAGE_VERSION 1
+#define SCHED_PAGE_VERSION 2
 #define SCHED_MAX_OPENERS 1024
 
 struct sched_file {

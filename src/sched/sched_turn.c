@@ -101,6 +101,7 @@ static void charge_share(struct sched_core *core, struct sched_core_share *share
     share->vtime_rest = units % weight;
     share->granted_ns += amount_ns;
     sched_cap_charge(core, share, from_ns, amount_ns);
+    sched_class_charge(core, share, from_ns, amount_ns);
 }
 
 /* Work on the device costs; holding an idle GPU costs only while it keeps somebody waiting. */
@@ -143,8 +144,11 @@ void sched_turn_charge(struct sched_core *core, uint64_t now_ns)
 /* Choosing */
 
 static bool goes_before(const struct sched_core_client *a, const struct sched_core_share *share_a,
-                        const struct sched_core_client *b, const struct sched_core_share *share_b)
+                        const struct sched_core_client *b, const struct sched_core_share *share_b, uint64_t now_ns)
 {
+    bool a_next = sched_class_goes_next(share_a, now_ns);
+    if (a_next != sched_class_goes_next(share_b, now_ns))
+        return a_next;
     if (share_a->vtime != share_b->vtime)
         return share_a->vtime < share_b->vtime;
     if (share_a != share_b)
@@ -152,7 +156,7 @@ static bool goes_before(const struct sched_core_client *a, const struct sched_co
     return a->last_turn < b->last_turn;
 }
 
-/* The waiting share with the least vtime, in it the client served longest ago. */
+/* The waiting share that is to go next by its class, or that with the least vtime, in it the client served longest ago. */
 static uint32_t pick(struct sched_core *core, uint64_t now_ns)
 {
     uint32_t best = SCHED_NONE;
@@ -163,7 +167,7 @@ static uint32_t pick(struct sched_core *core, uint64_t now_ns)
         const struct sched_core_share *share = client->phase == SCHED_WAITING ? share_of(core, client) : NULL;
         if (!share || !sched_cap_is_eligible(share, now_ns))
             continue;
-        if (best_client && !goes_before(client, share, best_client, best_share))
+        if (best_client && !goes_before(client, share, best_client, best_share, now_ns))
             continue;
         best = i;
         best_client = client;
@@ -232,16 +236,22 @@ static void drop_holder(struct sched_core *core, const struct sched_core_client 
     core->contended_ns = 0;
 }
 
-/* The holder works on beyond all patience: it stays charged, but no longer keeps the others from their turns. */
-static void mark_overrun(struct sched_core *core, struct sched_core_client *client)
+static void work_beside(struct sched_core *core, struct sched_core_client *client)
 {
     struct sched_core_share *share = share_of(core, client);
     client->phase = SCHED_OVERRUN;
     core->overrunning++;
-    if (share) {
+    if (share)
         share->overrunning++;
+}
+
+/* The holder works on beyond all patience: it stays charged, but no longer keeps the others from their turns. */
+static void mark_overrun(struct sched_core *core, struct sched_core_client *client)
+{
+    struct sched_core_share *share = share_of(core, client);
+    work_beside(core, client);
+    if (share)
         share->overruns++;
-    }
 }
 
 static void end_overrun(struct sched_core *core, struct sched_core_client *client, uint64_t now_ns)
@@ -258,9 +268,11 @@ static void end_overrun(struct sched_core *core, struct sched_core_client *clien
 }
 
 /* How much of the GPU the holder may use in this turn while `next` waits. */
-static uint64_t turn_limit(struct sched_core *core, const struct sched_core_client *holder, uint32_t next)
+static uint64_t turn_limit(struct sched_core *core, const struct sched_core_client *holder, uint32_t next, uint64_t now_ns)
 {
     const struct sched_core_share *mine = share_of(core, holder), *other = share_of(core, &core->clients[next]);
+    if (mine && other && sched_class_goes_next(other, now_ns) && !sched_class_goes_next(mine, now_ns))
+        return 0;
     if (!mine || !other || mine == other || other->vtime <= mine->vtime)
         return core->quantum_ns;
     unsigned __int128 behind = ((unsigned __int128)(other->vtime - mine->vtime) * weight_of(mine)) >> VTIME_SHIFT;
@@ -288,7 +300,7 @@ static void refresh_terms(struct sched_core *core, uint32_t next, uint64_t now_n
     if (holder && next != SCHED_NONE) {
         if (!core->contended_ns)
             core->contended_ns = now_ns;
-        core->turn_limit_ns = turn_limit(core, holder, next);
+        core->turn_limit_ns = turn_limit(core, holder, next, now_ns);
         yield_at = turn_end(core, now_ns);
     }
     const struct sched_core_share *share = holder ? share_of(core, holder) : NULL;
@@ -363,7 +375,7 @@ struct sched_wake sched_core_request(struct sched_core *core, uint32_t slot, uin
     if (client->phase == SCHED_OVERRUN)
         end_overrun(core, client, now_ns);
     struct sched_wake wake = sched_turn_dispatch(core, now_ns);
-    if (client->phase != SCHED_IDLE || core->holder == slot)
+    if (client->phase != SCHED_IDLE || sched_core_may_begin(core, slot))
         return wake;
     start_waiting(core, client, share, now_ns);
     struct sched_wake after = sched_turn_dispatch(core, now_ns);
@@ -392,13 +404,35 @@ static void begin_work(struct sched_core *core, struct sched_core_client *client
         refresh_terms(core, pick(core, now_ns), now_ns);
 }
 
+bool sched_core_may_begin(const struct sched_core *core, uint32_t slot)
+{
+    return core->policy == SCHED_UNMANAGED || sched_get(core->holder) == slot;
+}
+
+/* Nothing is managed: works, beside whoever else does. */
+static void begin_beside(struct sched_core *core, struct sched_core_client *client, uint64_t now_ns)
+{
+    struct sched_core_share *share = share_of(core, client);
+    stop_waiting(core, client, now_ns);
+    if (client->phase == SCHED_IDLE && share) {
+        activate(core, share, now_ns);
+        share->turns++;
+        work_beside(core, client);
+    }
+    client->charged_to_ns = now_ns;
+    sched_put(client->busy_since_ns, MAX(now_ns, UINT64_C(1)));
+}
+
 bool sched_core_begin(struct sched_core *core, uint32_t slot, uint64_t now_ns, struct sched_wake *ret_wake)
 {
     *ret_wake = SCHED_WAKE_NONE;
     struct sched_core_client *client = sched_core_client_at(core, slot);
-    if (!client || core->holder != slot)
+    if (!client || !sched_core_may_begin(core, slot))
         return false;
-    if (!client->busy_since_ns) {
+    if (!client->busy_since_ns && core->holder != slot) {
+        sched_turn_charge(core, now_ns);
+        begin_beside(core, client, now_ns);
+    } else if (!client->busy_since_ns) {
         sched_turn_charge(core, now_ns);
         if (now_ns >= core->yield_at_ns)
             *ret_wake = sched_turn_dispatch(core, now_ns);
@@ -467,7 +501,7 @@ void sched_core_progress(struct sched_core *core, uint32_t slot, uint64_t now_ns
 
 bool sched_core_must_yield(const struct sched_core *core, uint32_t slot, uint64_t now_ns)
 {
-    return sched_get(core->holder) != slot || now_ns >= sched_get(core->yield_at_ns);
+    return !sched_core_may_begin(core, slot) || (sched_get(core->holder) == slot && now_ns >= sched_get(core->yield_at_ns));
 }
 
 uint64_t sched_core_sleep(struct sched_core *core, uint32_t slot, uint64_t now_ns)

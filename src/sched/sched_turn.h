@@ -1,8 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* What the files of the core share among themselves: the caps, seen from the turns. Not for other rooms. */
+/* What the files of the core share among themselves: the caps and the latency class, seen from the turns. Not for other rooms. */
 #pragma once
 
 #include "sched/sched_core.h"
+
+/* A share of the latency class that is within its part of the time. */
+bool sched_class_goes_next(const struct sched_core_share *share, uint64_t now_ns);
+/* amount_ns of GPU time was used from from_ns on. */
+void sched_class_charge(const struct sched_core *core, struct sched_core_share *share, uint64_t from_ns, uint64_t amount_ns);
 
 bool sched_cap_applies(const struct sched_core_share *share);
 bool sched_cap_is_eligible(const struct sched_core_share *share, uint64_t now_ns);

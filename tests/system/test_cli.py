@@ -198,6 +198,23 @@ def test_create_shares_show_rm(tranched):
     assert tranched.json("shares") == {"shares": []}
 
 
+def test_a_class_is_shown_wherever_its_share_is(tranched):
+    done = tranched.tranche("create", "cpu0", "--model", "vgpu", "--profile", "1of4", "--name", "a", "--class", "latency", check=True)
+    assert "class latency" in done.stdout
+    assert tranched.json("show", "a")["class"] == "latency" and "class latency" in tranched.tranche("show", "a", check=True).stdout
+    assert "latency" in tranched.tranche("shares", check=True).stdout
+
+
+def test_unmanaged_is_said_wherever_it_is(tranched):
+    done = tranched.tranche("create", "cpu0", "--model", "vgpu", "--profile", "1of4", "--name", "a", "--policy", "none", check=True)
+    assert "unmanaged" in done.stdout
+    for words in (("show", "a"), ("shares",), ("gpus",), ("events",)):
+        assert "unmanaged" in tranched.tranche(*words, check=True).stdout, words
+    assert tranched.json("show", "a")["policy"] == "none"
+    done = tranched.tranche("create", "cpu0", "--model", "vgpu", "--profile", "1of4", "--name", "b", "--class", "latency")
+    assert done.returncode == 2 and "time slices" in done.stderr
+
+
 def test_sizes_arrive_exactly(tranched):
     share = tranched.json("create", "cpu0", "--model", "vgpu", "--memory", "1.5MiB", "--time", "0.5%", "--name", "small", "--weight", "3", "--watchdog", "1.5s",
                           "--quantum", "1500us")

@@ -490,14 +490,14 @@ def test_a_store_that_is_none_stops_the_start_and_nothing_else(tranched):
     done = run_tranched(tranched)
     assert done.returncode == 1 and "version 99" in done.stderr
     with contextlib.closing(sqlite3.connect(store)) as db:
-        db.execute("PRAGMA user_version=1")
+        db.execute("PRAGMA user_version=2")
         db.commit()
     tranched.start()
     assert len(show(tranched, "a")["clients"]) == 1
     client.close()
 
 
-@pytest.mark.parametrize("column,value", [("model", "magic"), ("memory_bytes", -5), ("memory_bytes", "text"), ("policy", "fair"), ("name", "../x"),
+@pytest.mark.parametrize("column,value", [("model", "magic"), ("memory_bytes", -5), ("memory_bytes", "text"), ("policy", "fair"), ("class", "first"), ("name", "../x"),
                                           ("weight", 0), ("cores", 10**9), ("gpu", "../../cpu0"), ("watchdog_ns", 1)])
 def test_a_row_with_nonsense_is_left_out_and_kept(tranched, column, value):
     create(tranched, "a")
@@ -511,6 +511,20 @@ def test_a_row_with_nonsense_is_left_out_and_kept(tranched, column, value):
     assert "left out" in tranched.read_log()
     with contextlib.closing(sqlite3.connect(tranched.state_dir / "tranche.db")) as db:
         assert db.execute("SELECT count(*) FROM shares").fetchone() == (2,)
+
+
+def test_a_store_of_version_1_is_taken_over(tranched):
+    create(tranched, "a")
+    tranched.stop()
+    with contextlib.closing(sqlite3.connect(tranched.state_dir / "tranche.db")) as db:
+        db.execute("ALTER TABLE shares DROP COLUMN class")
+        db.execute("PRAGMA user_version=1")
+        db.commit()
+    tranched.start()
+    assert show(tranched, "a")["class"] == "normal"
+    assert create(tranched, "b", **{"class": "latency"})["class"] == "latency"
+    tranched.restart()
+    assert show(tranched, "b")["class"] == "latency"
 
 
 def test_a_store_that_cannot_be_written_refuses_changes_only(tranched):

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads bytes as actions of clients on the scheduler's core, beside a naive model; aborts when a rule is broken.
  *
- * With clang: -fsanitize=fuzzer,address over this file and src/sched/sched_{cap,core,turn}.c, src/base/error.c. Without it,
+ * With clang: -fsanitize=fuzzer,address over this file and src/sched/sched_{cap,class,core,turn}.c, src/base/error.c. Without it,
  * test_sched.c feeds it random bytes. The rules: one holder at most, and never one that waits; whoever may run is not left waiting
  * while the GPU is free; the counts are those of the slots; memory is what the model says and within the quota; everybody
  * who waits gets the GPU within a bound, whatever the others do. */
@@ -39,7 +39,7 @@ static void broken(int line, const char *rule)
 static void add_shares(struct model *m)
 {
     for (uint32_t i = 0; i < SHARES; i++) {
-        struct sched_share_config config = { .weight = 1 + i, .time_ppm = 200000 * (i + 1), .quota_bytes = QUOTA };
+        struct sched_share_config config = { .weight = 1 + i, .time_ppm = 200000 * (i + 1), .quota_bytes = QUOTA, .class = i % 2 };
         snprintf(config.name, sizeof(config.name), "s%u", i);
         RULE(sched_core_share_add(&m->core, &config, m->now_ns, NULL) == 0);
     }
@@ -83,7 +83,7 @@ static void check_turn(const struct model *m)
     for (uint32_t i = 0; i < SLOTS; i++) {
         const struct sched_core_share *share = &core->shares[core->clients[i].share];
         bool capped = share->fraction_ppm < SCHED_WHOLE_PPM && share->next_ns > m->now_ns;
-        RULE(core->clients[i].phase != SCHED_WAITING || capped);
+        RULE(core->clients[i].phase != SCHED_WAITING || capped || core->policy == SCHED_UNMANAGED);
     }
 }
 
@@ -131,7 +131,7 @@ static void join_or_leave(struct model *m, uint32_t slot, uint32_t share)
 static void configure(struct model *m, uint8_t policy)
 {
     struct sched_config config = SCHED_CONFIG_DEFAULT;
-    config.policy = (enum sched_policy)(policy % 3);
+    config.policy = (enum sched_policy)(policy % 4);
     sched_core_configure(&m->core, &config, m->now_ns);
 }
 
@@ -141,14 +141,14 @@ static void request(struct model *m, uint32_t slot)
     sched_core_request(&m->core, slot, m->now_ns);
     if (m->share[slot] == SCHED_NONE)
         return;
-    RULE(m->core.holder == slot || m->core.clients[slot].phase == SCHED_WAITING);
+    RULE(m->core.holder == slot || m->core.clients[slot].phase == SCHED_WAITING || m->core.policy == SCHED_UNMANAGED);
     check_turn(m);
 }
 
 static void begin(struct model *m, uint32_t slot)
 {
     struct sched_wake wake;
-    bool held = m->core.holder == slot;
+    bool held = m->core.holder == slot || (m->core.policy == SCHED_UNMANAGED && m->share[slot] != SCHED_NONE);
     bool began = sched_core_begin(&m->core, slot, m->now_ns, &wake);
     RULE(!began || held);
     RULE(!began || m->core.clients[slot].busy_since_ns);
@@ -193,7 +193,7 @@ static void check_waiters_get_through(struct model *m)
         const struct sched_core_share *share = &m->core.shares[m->core.clients[slot].share];
         uint64_t cap = share->next_ns > m->now_ns ? share->next_ns - m->now_ns : 0;
         uint64_t limit = m->now_ns + cap + SLOTS * (m->core.patience_ns + m->core.quantum_ns + 2 * SCHED_GRACE_NS) + NS_PER_S;
-        for (int i = 0; m->core.holder != slot; i++) {
+        for (int i = 0; !sched_core_may_begin(&m->core, slot); i++) {
             RULE(i < 20000);
             m->now_ns = sched_core_sleep(&m->core, slot, m->now_ns);
             sched_core_request(&m->core, slot, m->now_ns);
@@ -208,7 +208,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     memset(&m, 0, sizeof(m));
     struct sched_config config = SCHED_CONFIG_DEFAULT;
     if (size)
-        config.policy = (enum sched_policy)(data[0] % 3);
+        config.policy = (enum sched_policy)(data[0] % 4);
     sched_core_init(&m.core, &config);
     m.now_ns = NS_PER_S;
     for (int i = 0; i < SLOTS; i++)

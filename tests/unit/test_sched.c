@@ -204,6 +204,158 @@ static void short_requests_wait_about_a_quantum(void **state)
     assert_true(rare->worst_wait_ns < 3 * MS);
 }
 
+struct pair { uint32_t a, b; uint64_t now; };
+
+/* Two shares with one client each, client 0 holding and working, client 1 not yet asking. */
+static struct pair pair_init(enum sched_policy policy)
+{
+    struct sched_wake wake;
+    sim_init(&sim, policy);
+    struct pair p = { sim_share(&sim, 1, 500000), sim_share(&sim, 1, 500000), 10 * SEC };
+    sched_core_join(&sim.core, 0, p.a, 1, p.now);
+    sched_core_join(&sim.core, 1, p.b, 1, p.now);
+    sched_core_request(&sim.core, 0, p.now);
+    assert_true(sched_core_begin(&sim.core, 0, p.now, &wake));
+    return p;
+}
+
+/* The latency class */
+
+static void set_class(uint32_t share, enum sched_class class)
+{
+    struct sched_core_share *s = &sim.core.shares[share];
+    struct sched_share_config config = { .weight = s->weight, .time_ppm = s->time_ppm, .quota_bytes = s->quota_bytes, .class = class };
+    memcpy(config.name, s->name, sizeof(config.name));
+    assert_int_equal(sched_core_share_add(&sim.core, &config, sim.now_ns, NULL), 0);
+}
+
+/* A request of 3 ms now and then among three that saturate in batches of 300 us; returns its longest wait. */
+static uint64_t worst_wait_at(enum sched_policy policy, enum sched_class class, uint64_t gap_ns)
+{
+    sim_init(&sim, policy);
+    uint32_t share = sim_share(&sim, 1, 250000);
+    set_class(share, class);
+    struct sim_tenant *rare = sim_tenant(&sim, share, SIM_SYNC, 3 * MS, gap_ns);
+    for (int i = 0; i < 3; i++)
+        sim_tenant(&sim, sim_share(&sim, 1, 250000), SIM_ASYNC, 300 * US, 0);
+    run_10s();
+    assert_true(rare->launches > 400);
+    return rare->worst_wait_ns;
+}
+
+/* At different places of the others' turns: what comes at fixed times would see only one. */
+static uint64_t worst_wait(enum sched_policy policy, enum sched_class class)
+{
+    uint64_t worst = 0;
+    for (uint64_t gap = 17 * MS; gap < 20 * MS; gap += 310 * US) {
+        uint64_t wait = worst_wait_at(policy, class, gap);
+        worst = wait > worst ? wait : worst;
+    }
+    return worst;
+}
+
+static void latency_class_goes_next(void **state)
+{
+    const enum sched_policy policies[] = { SCHED_BEST_EFFORT, SCHED_EQUAL_SHARE, SCHED_FIXED_SHARE };
+    for (int i = 0; i < 3; i++) {
+        uint64_t normal = worst_wait(policies[i], SCHED_CLASS_NORMAL), latency = worst_wait(policies[i], SCHED_CLASS_LATENCY);
+        print_message("%s: longest wait %.2f ms, in the latency class %.2f ms\n", sched_policy_to_string(policies[i]), (double)normal / 1e6,
+                      (double)latency / 1e6);
+        assert_true(latency <= 300 * US + 2 * sim.wake_latency_ns);    /* what is on the device, and waking up */
+        assert_true(normal > 3 * latency);
+    }
+}
+
+/* A share of the latency class that never stops gets its part and no more, and the others theirs. */
+static void latency_class_is_no_larger_share(void **state)
+{
+    const enum sched_policy policies[] = { SCHED_BEST_EFFORT, SCHED_EQUAL_SHARE, SCHED_FIXED_SHARE };
+    for (int i = 0; i < 6; i++) {
+        sim_init(&sim, policies[i % 3]);
+        uint32_t greedy = sim_share(&sim, 1, 250000);
+        set_class(greedy, SCHED_CLASS_LATENCY);
+        struct sim_tenant *a = sim_tenant(&sim, greedy, i < 3 ? SIM_ASYNC : SIM_SYNC, 700 * US, 20 * US);
+        struct sim_tenant *b = sim_tenant(&sim, sim_share(&sim, 3, 750000), SIM_ASYNC, 500 * US, 0);
+        run_10s();
+        assert_percent(a, 25, 1);
+        assert_percent(b, 75, 2);
+    }
+}
+
+/* To the nanosecond: goes first while what it used, over its part, is not ahead of the time; then it queues as any other. */
+static void latency_class_ends_with_its_part(void **state)
+{
+    struct sched_wake wake;
+    sim_init(&sim, SCHED_BEST_EFFORT);
+    uint32_t first = sim_share(&sim, 1, 0), other = sim_share(&sim, 3, 0);
+    set_class(first, SCHED_CLASS_LATENCY);
+    uint64_t now = 10 * SEC;
+    sched_core_join(&sim.core, 0, first, 1, now);
+    sched_core_join(&sim.core, 1, other, 1, now);
+    sched_core_request(&sim.core, 0, now);
+    assert_true(sched_core_begin(&sim.core, 0, now, &wake));
+    sched_core_end(&sim.core, 0, now + 7 * MS);                    /* a quarter is its part: 28 ms of time, of which 20 lie behind */
+    sched_core_release(&sim.core, 0, now + 7 * MS);
+    uint64_t due = now + 8 * MS;
+    assert_int_equal(sim.core.shares[first].ahead_ns, due);
+    assert_int_equal(sched_core_request(&sim.core, 1, now + 7 * MS).granted, 1);
+    assert_true(sched_core_begin(&sim.core, 1, now + 7 * MS, &wake));
+    sched_core_request(&sim.core, 0, due - 1);
+    assert_false(sched_core_must_yield(&sim.core, 1, due - 1));    /* as any other: the turn goes on */
+    sched_core_request(&sim.core, 0, due);
+    assert_true(sched_core_must_yield(&sim.core, 1, due));
+    assert_int_equal(sched_core_end(&sim.core, 1, due + 100 * US).granted, 0);
+}
+
+/* Nothing is managed */
+
+static void unmanaged_clients_work_at_once_and_are_charged(void **state)
+{
+    struct pair p = pair_init(SCHED_UNMANAGED);
+    struct sched_wake wake;
+    assert_int_equal(sim.core.holder, SCHED_NONE);
+    sched_core_request(&sim.core, 1, p.now);
+    assert_true(sched_core_may_begin(&sim.core, 1));
+    assert_true(sched_core_begin(&sim.core, 1, p.now, &wake));
+    assert_false(sched_core_must_yield(&sim.core, 0, p.now + SEC));
+    assert_false(sched_core_is_shared(&sim.core, 0));
+    sched_core_end(&sim.core, 0, p.now + SEC);
+    sched_core_release(&sim.core, 0, p.now + SEC);
+    sched_core_end(&sim.core, 1, p.now + 2 * SEC);
+    struct sched_share_stat stat;
+    sched_core_share_stat(&sim.core, p.a, p.now + 3 * SEC, &stat);
+    assert_int_equal(stat.granted_ns, SEC);
+    assert_int_equal(stat.overruns, 0);
+    assert_int_equal(stat.turns, 1);
+    sched_core_share_stat(&sim.core, p.b, p.now + 3 * SEC, &stat);
+    assert_int_equal(stat.granted_ns, 2 * SEC);
+    assert_int_equal(sim.core.overrunning, 0);
+}
+
+/* The policy of a page may change under its clients: who worked beside others loses that, who waited need not wait. */
+static void managing_begins_and_ends_under_way(void **state)
+{
+    struct pair p = pair_init(SCHED_UNMANAGED);
+    struct sched_config managed = SCHED_CONFIG_DEFAULT, none = SCHED_CONFIG_DEFAULT;
+    struct sched_wake wake;
+    none.policy = SCHED_UNMANAGED;
+    sched_core_configure(&sim.core, &managed, p.now + MS);
+    assert_true(sched_core_must_yield(&sim.core, 0, p.now + MS));
+    sched_core_end(&sim.core, 0, p.now + 2 * MS);
+    assert_false(sched_core_begin(&sim.core, 0, p.now + 2 * MS, &wake));
+    assert_int_equal(sched_core_request(&sim.core, 0, p.now + 2 * MS).granted, 0);
+    assert_true(sched_core_begin(&sim.core, 0, p.now + 2 * MS, &wake));
+    sched_core_request(&sim.core, 1, p.now + 2 * MS);
+    assert_false(sched_core_may_begin(&sim.core, 1));
+    sched_core_configure(&sim.core, &none, p.now + 3 * MS);
+    assert_true(sched_core_may_begin(&sim.core, 1));
+    assert_true(sched_core_begin(&sim.core, 1, p.now + 3 * MS, &wake));
+    assert_int_equal(sim.core.waiting, 0);
+    sched_core_end(&sim.core, 0, p.now + 4 * MS);
+    sched_core_release(&sim.core, 0, p.now + 4 * MS);
+    assert_true(sched_core_begin(&sim.core, 0, p.now + 4 * MS, &wake));
+}
+
 /* Caps */
 
 static void fixed_share_holds_while_others_idle(void **state)
@@ -342,21 +494,6 @@ static void debts_follow_the_fraction(void **state)
 }
 
 /* Steals, lingering, overruns */
-
-struct pair { uint32_t a, b; uint64_t now; };
-
-/* Two shares with one client each, client 0 holding and working, client 1 not yet asking. */
-static struct pair pair_init(enum sched_policy policy)
-{
-    struct sched_wake wake;
-    sim_init(&sim, policy);
-    struct pair p = { sim_share(&sim, 1, 500000), sim_share(&sim, 1, 500000), 10 * SEC };
-    sched_core_join(&sim.core, 0, p.a, 1, p.now);
-    sched_core_join(&sim.core, 1, p.b, 1, p.now);
-    assert_int_equal(sched_core_request(&sim.core, 0, p.now).granted, 0);
-    assert_true(sched_core_begin(&sim.core, 0, p.now, &wake));
-    return p;
-}
 
 static void lingering_holder_is_stolen_after_linger(void **state)
 {
@@ -647,13 +784,13 @@ static void call_everything(struct sched_core *core, uint64_t now)
 static void nonsense_in_the_page_does_no_harm(void **state)
 {
     for (int round = 0; round < 400; round++) {
-        struct pair p = pair_init((enum sched_policy)(round % 3));
+        struct pair p = pair_init((enum sched_policy)(round % 4));
         scribble(&sim.core, sizeof(sim.core), round % 2 ? 1 : 1 << (round % 12));
         for (int i = 0; i < 20; i++)
             call_everything(&sim.core, p.now + (uint64_t)i * MS);
         sched_core_repair(&sim.core, p.now + SEC);
         assert_true(sim.core.holder == SCHED_NONE || sim.core.holder < SCHED_MAX_CLIENTS);
-        assert_true(sim.core.policy <= SCHED_FIXED_SHARE);
+        assert_true(sim.core.policy <= SCHED_UNMANAGED);
         for (int i = 0; i < SCHED_MAX_CLIENTS; i++)
             assert_true(!sim.core.clients[i].phase
                         || (sim.core.clients[i].phase <= SCHED_OVERRUN && sim.core.clients[i].share < SCHED_MAX_SHARES));
@@ -744,6 +881,11 @@ int main(void)
         cmocka_unit_test(idling_banks_no_credit),
         cmocka_unit_test(idling_banks_no_credit_against_a_pausing_share),
         cmocka_unit_test(short_requests_wait_about_a_quantum),
+        cmocka_unit_test(latency_class_goes_next),
+        cmocka_unit_test(latency_class_is_no_larger_share),
+        cmocka_unit_test(latency_class_ends_with_its_part),
+        cmocka_unit_test(unmanaged_clients_work_at_once_and_are_charged),
+        cmocka_unit_test(managing_begins_and_ends_under_way),
         cmocka_unit_test(fixed_share_holds_while_others_idle),
         cmocka_unit_test(fixed_share_holds_under_load),
         cmocka_unit_test(equal_share_counts_connected_shares),
