@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* The `tranche` command: the verb table, the options of a call, and what every verb is handed.
  *
- * This room runs in the operator's process. It speaks only the control API of tranched (api.h), prints for people or, with --json,
- * prints one JSON document (print.h), and owns nothing that outlives the call. It never opens a driver, and whatever the daemon
- * answers is treated as possibly wrong. One file per verb; the surface (names, options, help) stands in verbs.c alone: usage,
+ * This room runs in the operator's process. It changes things only by the control API of tranched (api.h); commands that look at a machine
+ * (machine.h) read its files themselves. It prints for people or, with --json, one JSON document (print.h), and owns nothing that
+ * outlives the call. It never opens a driver, and whatever the daemon answers is treated as possibly wrong. One file per verb; the surface (names, options, help) stands in verbs.c alone: usage,
  * `tranche help`, shell completions and the checks of the man page are made from that table. */
 #pragma once
 
@@ -97,5 +97,5 @@ int cli_option_word(const struct cli *cli, const char *name, const char **ret, s
 /* The whole program: parses, runs the verb, prints its error. Returns the exit status. */
 int cli_main(int argc, char **argv);
 
-cli_handler verb_gpus, verb_create, verb_shares, verb_show, verb_rm, verb_run, verb_status, verb_events, verb_compare, verb_version,
+cli_handler verb_gpus, verb_doctor, verb_create, verb_shares, verb_show, verb_rm, verb_run, verb_status, verb_events, verb_compare, verb_version,
     verb_help, verb_complete;

@@ -22,6 +22,12 @@ static const struct cli_option gpus_options[] = {
     { 0 },
 };
 
+static const struct cli_option doctor_options[] = {
+    { "model", "MODEL", "only what this model needs:", MODELS },
+    SYSROOT,
+    { 0 },
+};
+
 static const struct cli_option create_options[] = {
     { "model", "MODEL", "how the GPU is shared:", MODELS, .required = true },
     { "name", "NAME", "what the share is called", .required = true },
@@ -57,6 +63,11 @@ const struct cli_verb cli_verbs[] = {
     { "gpus", "", "list the GPUs of this machine and what each model can do on them", verb_gpus, gpus_options,
       .details = "For each GPU and each model it says yes, or no with the reason. A machine without a GPU shows its CPU as a stand-in GPU:\n"
                  "every model can be tried on it, but its figures are not those of a GPU.", .json = true },
+    { "doctor", "[GPU]", "check what each model needs, and say what to do about what is missing", verb_doctor, doctor_options, 0, 1, COMPLETE_GPUS,
+      .details = "For the machine and each GPU, every precondition with what was found, a verdict and the next step. Verdicts: ok; unknown, where nothing\n"
+                 "tells; warning; blocks, where the model cannot work. It changes nothing and needs no daemon; as root it sees most.\n"
+                 "Exit status: 0 nothing blocks, 4 something does. --model narrows both.\n\n"
+                 "  tranche doctor gpu0 --model passthrough", .json = true, .alone = true },
     { "create", "GPU", "create a share of a GPU", verb_create, create_options, 1, 1, COMPLETE_GPUS,
       .details = "A GPU is in one model at a time: its first share decides, and its --policy counts for the GPU.\n"
                  "A vgpu needs --profile, or --memory and --time, of which one may be left out: it is then the same fraction.\n"

@@ -55,3 +55,110 @@ def test_sysroot_that_is_none(tranche, tmp_path):
     (tmp_path / "sys").mkdir()
     assert answer(tranche("gpus", "--sysroot", tmp_path, "--json")) == {"gpus": []}
     assert tranche("gpus", "--sysroot", tmp_path).stdout == "no GPU on the PCI bus\n"
+
+
+def checks(report, gpu, model="passthrough"):
+    """{id: check} of one GPU and of the machine; companions as a list."""
+    found = {"companion": []}
+    for check in report["machine"][model]["checks"] + next(one for one in report["gpus"] if one["name"] == gpu)["models"][model]["checks"]:
+        if check["id"] == "companion":
+            found["companion"].append(check)
+        else:
+            found[check["id"]] = check
+    return found
+
+
+def doctor(tranche, folder, *arguments, code=4):
+    return answer(tranche("doctor", "--sysroot", folder, "--json", *arguments), code)
+
+
+@pytest.mark.parametrize("name", fixtures.HOSTS)
+def test_doctor_golden(tranche, hosts, name):
+    done = tranche("doctor", "--sysroot", hosts[name])
+    assert done.returncode == 4 and not done.stderr
+    text = done.stdout.replace(str(hosts[name]), "DIR")
+    if name == "hgx":
+        text = text[:text.index("\ngpu2")] + "…\n"
+    compare_golden(f"doctor-{name}.txt", text)
+
+
+@pytest.mark.parametrize("name, gpu, blocking", [
+    ("desktop", "gpu1", []), ("hgx", "gpu7", []), ("multifunction", "gpu0", []), ("grace", "gpu0", []), ("acs-override", "gpu1", []),
+    ("boot-vga", "gpu0", ["boot-vga"]), ("shared-group", "gpu0", ["companion", "companion"]), ("sriov", "gpu0", ["sriov"]), ("mig", "gpu0", ["mig-instances"]),
+    ("iommu-off", "gpu0", ["boot-vga", "iommu", "iommu-group", "vfio", "vfio-type1"]),
+])
+def test_what_blocks_passthrough(tranche, hosts, name, gpu, blocking):
+    report = doctor(tranche, hosts[name], gpu, "--model", "passthrough", code=4 if blocking else 0)
+    assert list(report["machine"]) == ["passthrough"] and [one["name"] for one in report["gpus"]] == [gpu]
+    everything = report["machine"]["passthrough"]["checks"] + report["gpus"][0]["models"]["passthrough"]["checks"]
+    assert sorted(check["id"] for check in everything if check["verdict"] == "blocks") == blocking
+    assert all(check["remedy"] for check in everything if check["verdict"] in ("blocks", "warning"))
+    assert report["blocked"] == bool(blocking)
+
+
+def test_companions_are_told_apart(tranche, hosts):
+    found = checks(doctor(tranche, hosts["shared-group"]), "gpu0")
+    said = {check["found"].split()[0]: (check["verdict"], check["found"]) for check in found["companion"]}
+    assert said["0000:05:00.1"][0] == "ok" and "same card" in said["0000:05:00.1"][1]
+    assert said["0000:04:00.0"] == ("blocks", "0000:04:00.0 NVMe disk: this machine uses it (nvme)")
+    assert said["0000:06:00.0"][0] == "blocks"
+    assert len(said) == 3, "bridges are none"
+
+
+def test_forged_isolation_is_red(tranche, hosts, build):
+    found = checks(doctor(tranche, hosts["acs-override"], "gpu1", "--model", "passthrough", code=0), "gpu1")
+    assert [key for key in ("acs-override", "interrupts") if found[key]["danger"]] == ["acs-override", "interrupts"]
+    assert "pcie_acs_override=downstream,multifunction" in found["acs-override"]["found"]
+    leader, follower = os.openpty()
+    process = subprocess.Popen([build / "tranche", "doctor", "--sysroot", hosts["acs-override"]], stdout=follower, stdin=subprocess.DEVNULL,
+                               env=dict(os.environ, TERM="xterm", NO_COLOR=""))
+    os.close(follower)
+    shown = b""
+    try:
+        while data := os.read(leader, 65536):
+            shown += data
+    except OSError:
+        pass    # the end of a terminal
+    process.wait(20)
+    os.close(leader)
+    assert b"\033[31mFORGED: pcie_acs_override" in shown
+    assert "\033" not in tranche("doctor", "--sysroot", hosts["acs-override"]).stdout
+
+
+def test_doctor_names_the_kind_of_iommu(tranche, hosts):
+    for name, kind in (("desktop", "VT-d"), ("mig", "AMD-Vi"), ("grace", "SMMU")):
+        assert kind in checks(doctor(tranche, hosts[name]), "gpu0")["iommu"]["found"]
+    assert "intel_iommu=on" in checks(doctor(tranche, hosts["iommu-off"]), "gpu0")["iommu"]["remedy"]
+
+
+@pytest.mark.parametrize("change, check, verdict, word", [
+    (lambda root: (root / "proc/cmdline").write_text("quiet intel_iommu=off\n"), "iommu", "ok", "VT-d"),
+    (lambda root: (root / "sys/bus/pci/devices/0000:01:00.0/reset_method").write_text("\n"), "reset", "warning", "no way"),
+    (lambda root: (root / "sys/bus/pci/devices/0000:01:00.0/power_state").write_text("D3cold\n"), "power", "warning", "D3cold"),
+    (lambda root: (root / "sys/bus/pci/devices/0000:01:00.0/resource").write_text("0x0 0x3ffffffff 0x14220c\n"), "bars", "blocks", "16 GiB"),
+    (lambda root: (root / "dev/kvm").unlink(), "kvm", "warning", "/dev/kvm"),
+    (lambda root: (root / "sys/kernel/iommu_groups/1/devices/0000:07:00.0").mkdir(), "iommu-group", "unknown", "0000:07:00.0"),
+])
+def test_doctor_sees_a_change(tranche, tmp_path, change, check, verdict, word):
+    fixtures.write("desktop", tmp_path / "host")
+    change(tmp_path / "host")
+    done = tranche("doctor", "gpu1", "--sysroot", tmp_path / "host", "--json")
+    found = checks(json.loads(done.stdout), "gpu1")[check]
+    assert found["verdict"] == verdict and word in found["found"], found
+
+
+def test_doctor_of_this_machine(tranche):
+    report = answer(tranche("doctor", "--json"), 4)
+    assert report["gpus"] and all(set(gpu["models"]) == {"passthrough", "vgpu", "mig"} for gpu in report["gpus"])
+    verdicts = {check["verdict"] for gpu in report["gpus"] for model in gpu["models"].values() for check in model["checks"]}
+    assert verdicts <= {"ok", "unknown", "warning", "blocks"}
+    assert any(gpu["models"]["vgpu"]["verdict"] != "blocks" for gpu in report["gpus"]), "the stand-in GPU at least can be a vgpu"
+
+
+@pytest.mark.parametrize("verb", ["doctor"])
+@pytest.mark.parametrize("gpu, words", [
+    ("gpu9", ["no GPU 'gpu9'", "there are gpu0, gpu1"]), ("0000:77:00.0", ["no PCI function 0000:77:00.0", "lspci"]),
+    ("0000:04:00.0", ["0000:04:00.0 is no GPU", "010802", "nvme"]), ("../../etc", ["no GPU '../../etc'"]),
+])
+def test_what_is_no_gpu(tranche, hosts, verb, gpu, words):
+    failed(tranche(verb, gpu, "--sysroot", hosts["shared-group"]), 2, *words)
