@@ -57,7 +57,7 @@ struct wire_event {
     _Alignas(64) _Atomic uint64_t state;        /* generation << 32 | (uint32_t)execution status; futex on the low half */
     _Atomic uint32_t waiters;
     uint32_t reserved;
-    uint64_t time_ns[4];                        /* queued, submitted, started, ended, on the device's clock */
+    uint64_t time_ns[4];                        /* queued, submitted, started, ended, on the device's clock; what the client has set the worker leaves */
 };
 _Static_assert(sizeof(struct wire_event) == 64, "an event slot is one cache line");
 

@@ -137,22 +137,32 @@ static int make_region(struct session *s, struct error *err)
     return 0;
 }
 
-/* The device's profiling clock against ours, by a marker that is timed by both. */
+#define CLOCK_SAMPLES 5
+
+/* The device's profiling clock against ours: a marker is queued between two looks at ours. The sample with the nearest looks counts. */
 static int64_t device_clock_offset(const struct driver *d)
 {
     cl_queue_properties list[] = { CL_QUEUE_PROPERTIES, CL_QUEUE_PROFILING_ENABLE, 0 };
     cl_int e;
-    cl_event event = NULL;
-    cl_ulong end = 0;
     int64_t offset = 0;
+    uint64_t nearest = UINT64_MAX;
     cl_command_queue q = clCreateCommandQueueWithProperties(d->context, d->device, list, &e);
     if (!q)
         return 0;
-    if (clEnqueueMarkerWithWaitList(q, 0, NULL, &event) == CL_SUCCESS && clWaitForEvents(1, &event) == CL_SUCCESS &&
-        clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_END, sizeof end, &end, NULL) == CL_SUCCESS)
-        offset = (int64_t)(end - clock_now_ns());
-    if (event)
-        clReleaseEvent(event);
+    for (int i = 0; i < CLOCK_SAMPLES; i++) {
+        cl_event event = NULL;
+        cl_ulong queued = 0;
+        uint64_t before = clock_now_ns();
+        e = clEnqueueMarkerWithWaitList(q, 0, NULL, &event);
+        uint64_t after = clock_now_ns();
+        if (e == CL_SUCCESS && clWaitForEvents(1, &event) == CL_SUCCESS && after - before < nearest &&
+            clGetEventProfilingInfo(event, CL_PROFILING_COMMAND_QUEUED, sizeof queued, &queued, NULL) == CL_SUCCESS) {
+            nearest = after - before;
+            offset = (int64_t)(queued - before - nearest / 2);
+        }
+        if (event)
+            clReleaseEvent(event);
+    }
     clReleaseCommandQueue(q);
     return offset;
 }

@@ -98,17 +98,22 @@ static void event_set(struct session *s, const struct command *c, cl_int status)
 
 static uint64_t device_now(const struct session *s) { return clock_now_ns() + (uint64_t)s->header->device_clock_minus_monotonic_ns; }
 
+/* What the client has set stays: when it enqueued, when work of its own began. No time is later than the next. */
 static void event_times(struct queue *q, const struct command *c)
 {
     static const cl_profiling_info names[4] = { CL_PROFILING_COMMAND_QUEUED, CL_PROFILING_COMMAND_SUBMIT, CL_PROFILING_COMMAND_START, CL_PROFILING_COMMAND_END };
     if (c->event.slot == WIRE_NO_EVENT || !q->profiling)
         return;
     uint64_t *times = wire_event(q->session->header, c->event.slot)->time_ns;
-    for (int i = 0; i < 4; i++) {
+    for (int i = 3; i >= 0; i--) {
         cl_ulong t = 0;
-        if (!c->native || clGetEventProfilingInfo(c->native, names[i], sizeof t, &t, NULL) != CL_SUCCESS)
+        if (i < 3 && times[i])
+            t = times[i];
+        else if (i < 3 && c->first_ns[i])
+            t = c->first_ns[i];
+        else if (!c->native || clGetEventProfilingInfo(c->native, names[i], sizeof t, &t, NULL) != CL_SUCCESS)
             t = device_now(q->session);
-        times[i] = i < 3 && c->first_ns[i] ? c->first_ns[i] : t;
+        times[i] = i < 3 ? MIN(t, times[i + 1]) : t;
     }
 }
 

@@ -127,7 +127,7 @@ cl_int CL_API_CALL clGetDeviceAndHostTimer(cl_device_id device, cl_ulong *device
     if (!l)
         return CL_OUT_OF_RESOURCES;
     *host = host_time();
-    *device_time = *host + (cl_ulong)l->header->device_clock_minus_monotonic_ns;
+    *device_time = *host + (cl_ulong)l->header->device_clock_minus_monotonic_ns;      /* link_device_now() at the same moment */
     return CL_SUCCESS;
 }
 

@@ -10,8 +10,6 @@
 
 #include <stdlib.h>
 
-static uint64_t device_now(struct link *l) { return clock_now_ns() + (uint64_t)l->header->device_clock_minus_monotonic_ns; }
-
 /* An event for a command that this side carries out itself, already at its end. */
 static cl_event done_event(cl_command_queue q, cl_command_type type, uint64_t begun)
 {
@@ -21,14 +19,14 @@ static cl_event done_event(cl_command_queue q, cl_command_type type, uint64_t be
         return NULL;
     uint64_t *t = wire_event(l->header, e->slot)->time_ns;
     t[0] = t[1] = t[2] = begun;
-    t[3] = MAX(device_now(l), begun + 1);
+    t[3] = MAX(link_device_now(l), begun + 1);
     event_complete(e, CL_COMPLETE);
     return e;
 }
 
 cl_int host_run_now(cl_command_queue q, host_fn run, void *arg, cl_command_type type, cl_event *event)
 {
-    uint64_t begun = device_now(link_current());
+    uint64_t begun = link_device_now(link_current());
     cl_int r = run(arg);
     if (r == CL_SUCCESS && event && !(*event = done_event(q, type, begun)))
         r = CL_OUT_OF_RESOURCES;
@@ -43,15 +41,22 @@ cl_int host_run_in_turn(cl_command_queue q, host_fn run, void *arg, cl_command_t
     return r == CL_SUCCESS ? host_run_now(q, run, arg, type, event) : r;
 }
 
-struct deferred { struct host_work work; cl_event gate; };
+struct deferred { struct host_work work; cl_event gate, event; };
 
 static void run_deferred(cl_event reached, int32_t status, void *arg)
 {
     struct deferred *d = arg;
+    struct link *l = link_current();
+    if (d->event && l) {
+        uint64_t *t = wire_event(l->header, d->event->slot)->time_ns;
+        t[1] = t[2] = link_device_now(l);
+    }
     cl_int r = status < 0 ? status : d->work.run(d->work.arg);
     (void)reached;
     event_complete(d->gate, r);
     event_release(d->gate);
+    if (d->event)
+        event_release(d->event);
     d->work.drop(d->work.arg);
     free(d);
 }
@@ -71,6 +76,10 @@ cl_int host_run_later(cl_command_queue q, const struct host_work *work, cl_comma
     cl_int r = queue_marker(q, type, nwait, wait, &reached);
     if (r == CL_SUCCESS)
         r = queue_marker(q, type, 1, &gate, event);
+    if (r == CL_SUCCESS && event) {
+        d->event = *event;
+        object_ref(d->event);
+    }
     if (r == CL_SUCCESS)
         r = background_add(reached, CL_COMPLETE, run_deferred, d);
     if (r != CL_SUCCESS)

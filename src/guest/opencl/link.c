@@ -35,6 +35,8 @@ static struct { pthread_mutex_t lock; uint32_t *free; uint32_t nfree, next; } id
 #define DEVICE_FACTS 256
 static struct { struct wire_blob platform[16], device[DEVICE_FACTS]; uint32_t nextra; struct { uint32_t name; struct wire_blob value; } extra[64]; void *owner; } facts;
 
+uint64_t link_device_now(const struct link *l) { return clock_now_ns() + (uint64_t)l->header->device_clock_minus_monotonic_ns; }
+
 bool link_alive(struct link *l)
 {
     if (atomic_load_explicit(&l->dead, memory_order_relaxed))

@@ -25,6 +25,9 @@ struct link {
     int output;                       /* the stdout that the worker has, kept to see when ours becomes another; -1 none */
 };
 
+/* Now, on the clock of profiling times, in nanoseconds. */
+uint64_t link_device_now(const struct link *l);
+
 /* The connection, made at the first call; NULL when there is none (no share in the environment, refused, or the worker is gone). */
 struct link *link_get(void);
 /* The connection that was made, or NULL; never connects. For objects that can only exist with one. */

@@ -226,6 +226,8 @@ cl_int command_push(struct command *c, enum wire_op op, cl_command_queue q, cl_c
         struct wire_command *head = (struct wire_command *)c->out.buf;
         head->queue = q->base.id;
         head->event = e ? (struct wire_event_ref){ e->slot, e->generation } : (struct wire_event_ref){ WIRE_NO_EVENT, 0 };
+        if (e && q->properties & CL_QUEUE_PROFILING_ENABLE)
+            wire_event(l->header, e->slot)->time_ns[0] = link_device_now(l);
         pthread_mutex_lock(&l->push_lock);
         head->sequence = q->enqueued + 1;
         r = atomic_load_explicit(&l->dead, memory_order_relaxed) ? -EPIPE

@@ -543,6 +543,41 @@ static void profiling_times_are_ordered_and_plausible(void)
     }
 }
 
+static cl_ulong device_time(void)
+{
+    cl_ulong device_ns = 0, host_ns;
+    CL(clGetDeviceAndHostTimer(device, &device_ns, &host_ns));
+    return device_ns;
+}
+
+/* A command is queued when the program enqueues it, however long it waits then; a copy that waited lasts as long as the copy. */
+static void profiling_tells_when_a_command_was_enqueued(void)
+{
+    static uint8_t data[64 << 20];
+    cl_mem m, from = buffer_with(sizeof data, data);
+    cl_kernel k = counter(&m);
+    cl_ulong t[4], host;
+    if (clGetDeviceAndHostTimer(device, t, &host) != CL_SUCCESS)
+        return;
+    for (int i = 0; i < 2; i++) {
+        cl_event gate = user_event(), e = NULL;
+        cl_ulong before = device_time(), after, released;
+        if (i)
+            CL(clEnqueueReadBuffer(queue, from, CL_FALSE, 0, sizeof data, data, 1, &gate, &e));
+        else
+            e = launch(queue, k, 1, 1, &gate);
+        after = device_time();
+        pause_ms(5);
+        released = device_time();
+        CL(clSetUserEventStatus(gate, CL_COMPLETE));
+        CL(clWaitForEvents(1, &e));
+        times_of(e, t);
+        CHECK(before <= t[0] && t[0] <= after, "command %d was enqueued at %lu: %lu, %lu", i, before, t[0], after);
+        CHECK(released < t[2] + 1000000 && t[2] < t[3] && t[3] < device_time() + 1000000, "command %d: %lu, %lu, %lu", i, released, t[2], t[3]);
+        CHECK(!i || t[3] - t[2] > sizeof data / 200, "64 MiB in %lu ns", t[3] - t[2]);      /* 200 GB/s would be faster than any processor */
+    }
+}
+
 static void profiling_of_transfers_and_markers(void)
 {
     static uint8_t data[1 << 20];
@@ -607,6 +642,7 @@ static const struct check list[] = {
     { "event_tells_of_itself", event_tells_of_itself },
     { "command_types_are_told", command_types_are_told },
     { "profiling_times_are_ordered_and_plausible", profiling_times_are_ordered_and_plausible },
+    { "profiling_tells_when_a_command_was_enqueued", profiling_tells_when_a_command_was_enqueued },
     { "profiling_of_transfers_and_markers", profiling_of_transfers_and_markers },
     { "profiling_is_not_there_too_early_or_unasked", profiling_is_not_there_too_early_or_unasked },
 };
