@@ -47,16 +47,94 @@ static void serve_facts(struct session *s, const struct answer *a, const struct 
 static void serve_queue_create(struct session *s, const struct answer *a, const struct wire_queue_create *m)
 {
     cl_int e = CL_INVALID_VALUE;
-    struct queue *q = m->state < WIRE_MAX_QUEUES ? queue_new(s, m->state, m->properties, &e) : NULL;
+    struct object *part = m->device ? objects_get(m->device, OBJECT_DEVICE) : NULL;
+    bool ok = m->state < WIRE_MAX_QUEUES && (part || !m->device);
+    struct queue *q = ok ? queue_new(s, part ? part->u.device : s->driver.device, m->state, m->properties, &e) : NULL;
     if (q) {
         struct object *o = object_new(s, OBJECT_QUEUE);
         o->u.queue = q;
+        o->parent = steal(part);
         objects_put(m->queue, o);
     }
+    object_unref(part);
     ANSWER(a, queue_create, .error = q ? CL_SUCCESS : e);
 }
 
 static void serve_queue_destroy(struct session *s, const struct wire_queue_destroy *m) { object_unref(objects_take(m->queue, OBJECT_QUEUE)); }
+
+/* ---- sub-devices ---- */
+
+#define PROPERTIES_MAX 256     /* numbers in one partition request */
+
+/* Takes the list out of the blob, closed with zeros. */
+static bool take_properties(const struct wire_blob *b, cl_device_partition_property ret[PROPERTIES_MAX + 2])
+{
+    if (b->size == 0 || b->size % sizeof *ret || b->size > PROPERTIES_MAX * sizeof *ret)
+        return false;
+    memset(ret, 0, (PROPERTIES_MAX + 2) * sizeof *ret);
+    memcpy(ret, b->data, b->size);
+    return true;
+}
+
+/* Whether the parts are in the device: PoCL adds counts of compute units in 32 bits. */
+static cl_int check_properties(cl_device_id whole, const cl_device_partition_property *p)
+{
+    cl_uint units = 0, most = 0;
+    cl_device_partition_property sum = 0;
+    clGetDeviceInfo(whole, CL_DEVICE_MAX_COMPUTE_UNITS, sizeof units, &units, NULL);
+    clGetDeviceInfo(whole, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof most, &most, NULL);
+    switch (p[0]) {
+    case CL_DEVICE_PARTITION_EQUALLY: return p[1] < 1 || p[1] > units || p[2] ? CL_INVALID_VALUE : CL_SUCCESS;
+    case CL_DEVICE_PARTITION_BY_COUNTS:
+        for (cl_uint i = 1; p[i] != CL_DEVICE_PARTITION_BY_COUNTS_LIST_END; i++) {
+            if (i > most || p[i] < 0 || p[i] > units || (sum += p[i]) > units)
+                return CL_INVALID_DEVICE_PARTITION_COUNT;
+        }
+        return sum ? CL_SUCCESS : CL_INVALID_DEVICE_PARTITION_COUNT;
+    case CL_DEVICE_PARTITION_BY_AFFINITY_DOMAIN: return p[2] ? CL_INVALID_VALUE : CL_SUCCESS;
+    default: return CL_INVALID_VALUE;
+    }
+}
+
+/* Gives each part the handle at its place in `ids`, and describes it. */
+static void parts_put(struct session *s, const cl_device_id *parts, cl_uint n, const uint8_t *ids, struct wire_out *facts)
+{
+    for (cl_uint i = 0; i < n; i++) {
+        struct wire_out one = { 0 };
+        struct object *o = object_new(s, OBJECT_DEVICE);
+        uint32_t id;
+        memcpy(&id, ids + i * sizeof id, sizeof id);
+        o->u.device = parts[i];
+        facts_of_part(s, parts[i], &one);
+        wire_put_blob(facts, &(struct wire_blob){ one.buf, (uint32_t)one.len });
+        wire_out_done(&one);
+        objects_put(id, o);
+    }
+}
+
+/* Without handles for all parts only their number is told. */
+static void serve_device_partition(struct session *s, const struct answer *a, const struct wire_device_partition *m)
+{
+    cl_device_partition_property properties[PROPERTIES_MAX + 2];
+    cl_device_id parts[PROPERTIES_MAX];
+    struct object *parent = m->parent ? objects_get(m->parent, OBJECT_DEVICE) : NULL;
+    cl_device_id whole = parent ? parent->u.device : s->driver.device;
+    struct wire_out facts = { 0 };
+    cl_uint n = 0;
+    cl_int e = m->parent && !parent ? CL_INVALID_DEVICE : !s->driver.parts_max || !take_properties(&m->properties, properties) ? CL_INVALID_VALUE
+             : check_properties(whole, properties);
+    if (!e)
+        e = clCreateSubDevices(whole, properties, 0, NULL, &n);
+    if (!e && n > PROPERTIES_MAX)
+        e = CL_DEVICE_PARTITION_FAILED;
+    if (!e && n && m->devices.size / sizeof(uint32_t) >= n && !(e = clCreateSubDevices(whole, properties, n, parts, NULL)))
+        parts_put(s, parts, n, m->devices.data, &facts);
+    ANSWER(a, device_partition, .error = e, .count = e ? 0 : n, .facts = { facts.buf, (uint32_t)facts.len });
+    wire_out_done(&facts);
+    object_unref(parent);
+}
+
+static void serve_device_release(struct session *s, const struct wire_device_release *m) { object_unref(objects_take(m->device, OBJECT_DEVICE)); }
 
 /* ---- memory ---- */
 

@@ -111,6 +111,24 @@ static cl_device_svm_capabilities svm_capabilities(struct driver *d)
     return ok ? caps & (CL_DEVICE_SVM_COARSE_GRAIN_BUFFER | CL_DEVICE_SVM_FINE_GRAIN_BUFFER | CL_DEVICE_SVM_ATOMICS) : 0;
 }
 
+/* Clients divide their device as the driver does, and every queue belongs to the worker's one context: does the driver allow that for a sub-device? */
+static cl_uint parts_max(struct driver *d)
+{
+    const cl_device_partition_property halves[] = { CL_DEVICE_PARTITION_EQUALLY, (cl_device_partition_property)MAX(d->compute_units / 2, 1u), 0 };
+    cl_device_id parts[4];
+    cl_uint most = 0, n = 0;
+    cl_int e = CL_SUCCESS;
+    clGetDeviceInfo(d->device, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof most, &most, NULL);
+    if (most < 2 || clCreateSubDevices(d->device, halves, ARRAY_LEN(parts), parts, &n) != CL_SUCCESS)
+        return 0;
+    cl_command_queue q = clCreateCommandQueueWithProperties(d->context, parts[0], NULL, &e);
+    if (q)
+        clReleaseCommandQueue(q);
+    for (cl_uint i = 0; i < n; i++)
+        clReleaseDevice(parts[i]);
+    return q ? most : 0;
+}
+
 int driver_open(struct driver *d, const struct options *o, struct error *err)
 {
     cl_device_id list[64];
@@ -139,5 +157,6 @@ int driver_open(struct driver *d, const struct options *o, struct error *err)
     d->base_align = MAX(align_bits / 8, 1u);
     d->unified = !o->staged && is_unified(d);
     d->svm = svm_capabilities(d);
+    d->parts_max = parts_max(d);
     return 0;
 }

@@ -60,6 +60,9 @@ static const cl_device_info image_infos[] = {
     CL_DEVICE_IMAGE3D_MAX_HEIGHT, CL_DEVICE_IMAGE3D_MAX_DEPTH, CL_DEVICE_IMAGE_MAX_BUFFER_SIZE, CL_DEVICE_IMAGE_MAX_ARRAY_SIZE,
 };
 
+/* Carried where the driver lets sub-devices share a context. */
+static const cl_device_info partition_infos[] = { CL_DEVICE_PARTITION_MAX_SUB_DEVICES, CL_DEVICE_PARTITION_PROPERTIES, CL_DEVICE_PARTITION_AFFINITY_DOMAIN };
+
 static bool listed(const char *name, size_t n, const char *const *list, size_t count)
 {
     for (size_t i = 0; i < count; i++)
@@ -163,7 +166,7 @@ static void put_absent(struct wire_out *out)
     PUT(out, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, cl_uint, 0);
     PUT(out, CL_DEVICE_PARTITION_PROPERTIES, cl_device_partition_property, 0);
     PUT(out, CL_DEVICE_PARTITION_AFFINITY_DOMAIN, cl_device_affinity_domain, 0);
-    put(out, SPACE_DEVICE, CL_DEVICE_PARTITION_TYPE, NULL, 0);
+    PUT(out, CL_DEVICE_PARTITION_TYPE, cl_device_partition_property, 0);
     put(out, SPACE_DEVICE, CL_DEVICE_ILS_WITH_VERSION, NULL, 0);
     put(out, SPACE_DEVICE, CL_DEVICE_BUILT_IN_KERNELS_WITH_VERSION, NULL, 0);
     put_text(out, SPACE_DEVICE, CL_DEVICE_IL_VERSION, "");
@@ -191,8 +194,31 @@ void facts_collect(const struct session *s, struct wire_out *out)
     put_infos(s, out, passed_on, ARRAY_LEN(passed_on));
     put_limits(s, out);
     put_absent(out);
+    if (s->driver.parts_max)
+        put_infos(s, out, partition_infos, ARRAY_LEN(partition_infos));
     if (s->driver.unified) {
         put_infos(s, out, image_infos, ARRAY_LEN(image_infos));     /* the later answer counts */
         put_formats(s, out);
     }
+}
+
+static void put_part(const struct session *s, cl_device_id part, cl_device_info name, bool always, struct wire_out *out)
+{
+    char own[4096], whole[4096];
+    size_t n = 0, m = 0;
+    if (clGetDeviceInfo(part, name, sizeof own, own, &n) != CL_SUCCESS || n > sizeof own)
+        return;
+    if (!always && clGetDeviceInfo(s->driver.device, name, sizeof whole, whole, &m) == CL_SUCCESS && m == n && memcmp(own, whole, n) == 0)
+        return;
+    wire_put_u32(out, name);
+    wire_put_blob(out, &(struct wire_blob){ own, (uint32_t)n });
+}
+
+void facts_of_part(const struct session *s, cl_device_id part, struct wire_out *out)
+{
+    for (size_t i = 0; i < ARRAY_LEN(passed_on); i++)
+        put_part(s, part, passed_on[i], false, out);
+    for (size_t i = 0; i < ARRAY_LEN(partition_infos); i++)
+        put_part(s, part, partition_infos[i], true, out);
+    put_part(s, part, CL_DEVICE_PARTITION_TYPE, true, out);
 }

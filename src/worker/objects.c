@@ -62,6 +62,10 @@ void object_unref(struct object *o)
             clReleaseProgram(o->u.program.native);
         break;
     case OBJECT_SVM: svm_free(o); break;
+    case OBJECT_DEVICE:
+        if (o->u.device)
+            clReleaseDevice(o->u.device);
+        break;
     case OBJECT_KERNEL: kernel_free(o); break;
     case OBJECT_SAMPLER:
         if (o->u.sampler)

@@ -5,7 +5,7 @@
 #include "worker/cut.h"
 #include "worker/session.h"
 
-enum object_kind { OBJECT_QUEUE = 1, OBJECT_MEM, OBJECT_PROGRAM, OBJECT_KERNEL, OBJECT_SAMPLER, OBJECT_SVM };
+enum object_kind { OBJECT_QUEUE = 1, OBJECT_MEM, OBJECT_PROGRAM, OBJECT_KERNEL, OBJECT_SAMPLER, OBJECT_SVM, OBJECT_DEVICE };
 
 struct queue;
 
@@ -14,7 +14,7 @@ struct object {
     _Atomic uint32_t refs;
     uint64_t serial;               /* unique in this worker: a handle may be used again, this is not */
     struct session *session;
-    struct object *parent;         /* buffer of a sub-buffer, shared virtual memory of a buffer, program of a kernel; referenced */
+    struct object *parent;         /* buffer of a sub-buffer, shared virtual memory of a buffer, program of a kernel, sub-device of a queue; referenced */
     union {
         struct queue *queue;
         struct {
@@ -36,6 +36,7 @@ struct object {
             _Atomic bool released;
         } svm;
         cl_sampler sampler;
+        cl_device_id device;               /* a sub-device */
         struct {
             char *name;
             cl_uint nargs;

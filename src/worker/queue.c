@@ -13,14 +13,14 @@
 #define PENDING_MAX 65536    /* commands waiting; beyond it the ring fills up and the client waits */
 #define HELD_BYTES_MAX (UINT64_C(256) << 20)   /* likewise for all queues together: the host's memory is not the client's quota */
 
-struct queue *queue_new(struct session *s, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error)
+struct queue *queue_new(struct session *s, cl_device_id device, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error)
 {
     struct queue *q = calloc(1, sizeof *q);
     if (!q)
         session_fail("out of memory");
     cl_queue_properties list[] = { CL_QUEUE_PROPERTIES, CL_QUEUE_PROFILING_ENABLE, 0 };
     /* In-order also where the client asked for out-of-order: a valid order, and completion numbers stay in sequence. Profiling feeds the estimates. */
-    q->native = clCreateCommandQueueWithProperties(s->driver.context, s->driver.device, list, ret_error);
+    q->native = clCreateCommandQueueWithProperties(s->driver.context, device, list, ret_error);
     if (!q->native) {
         free(q);
         return NULL;

@@ -52,7 +52,7 @@ struct queue {
     uint64_t unchecked_ns;             /* estimates of what it was given since the quantum was last looked at */
 };
 
-struct queue *queue_new(struct session *s, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error);
+struct queue *queue_new(struct session *s, cl_device_id device, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error);
 void queue_free(struct queue *q);
 /* Appends a command; true when the caller must now call queue_run. */
 bool queue_append(struct queue *q, struct command *c);

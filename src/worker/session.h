@@ -34,6 +34,7 @@ struct driver {
     cl_ulong max_alloc;
     cl_uint base_align;        /* bytes */
     cl_uint compute_units;
+    cl_uint parts_max;         /* sub-devices that it can have, 0 where their queues would need a context of their own */
 };
 
 struct arena;
@@ -66,6 +67,8 @@ int driver_open(struct driver *d, const struct options *o, struct error *err);
 ssize_t output_receive(int sock, void *data, size_t n);
 /* Everything that the client may ask about platform and device, for the facts message. */
 void facts_collect(const struct session *s, struct wire_out *out);
+/* What a sub-device answers otherwise than the whole device: {u32 name, blob value} and so on. */
+void facts_of_part(const struct session *s, cl_device_id part, struct wire_out *out);
 /* Keeps what the worker needs and gives up the rest; the list of rights kept stands in sandbox.c. Files before the driver is opened, since
  * Landlock holds only for the calling thread and those it starts; system calls afterwards, for all threads. */
 int sandbox_files(const struct options *o, struct error *err);

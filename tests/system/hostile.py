@@ -179,7 +179,7 @@ class Client:
 
     def open(self):
         """A queue 1, buffers 2 and 3 of 64 KiB, a program 4 and its kernel 5: `put(global uint *x, uint at, uint value)`."""
-        assert self.error("queue_create", u32(1, 0) + u64(2)) == 0
+        assert self.error("queue_create", u32(1, 0) + u64(2) + u32(0)) == 0
         for handle in (2, 3):
             assert self.error("buffer_create", u32(handle) + u64(1, 65536)) == 0
         source = b"kernel void put(global uint *x, uint at, uint value) { x[at] = value; }"

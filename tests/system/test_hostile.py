@@ -323,11 +323,53 @@ def test_command_heads_that_make_no_sense(world, how):
 def test_queue_states(world):
     client = world.open()
     for state in (1024, 0x7FFFFFFF, 0xFFFFFFFF):
-        assert client.error("queue_create", u32(20, state) + u64(0)) < 0
-    assert client.error("queue_create", u32(21, 0) + u64(0)) == 0         # the state of queue 1: only its own harm
+        assert client.error("queue_create", u32(20, state) + u64(0) + u32(0)) < 0
+    assert client.error("queue_create", u32(21, 0) + u64(0) + u32(0)) == 0         # the state of queue 1: only its own harm
     for sequence in (0, 1, (1 << 64) - 1, 5):
         client.command("ndrange", client.ndrange(), queue=21, sequence=sequence)
     assert client.works()
+
+
+def partition(*properties, parent=0, devices=()):
+    return u32(parent) + blob(u64(*properties)) + blob(u32(*devices))
+
+
+EQUALLY, BY_COUNTS, BY_AFFINITY = 0x1086, 0x1087, 0x1088
+
+
+@pytest.mark.parametrize("properties", [
+    (), (0,), (7,), (EQUALLY,), (EQUALLY, 0), (EQUALLY, 1 << 32 | 1), (EQUALLY, (1 << 64) - 1), (EQUALLY, 1, 1), (BY_COUNTS,), (BY_COUNTS, 0, 5),
+    (BY_COUNTS, 0xFFFFFFFF, 3), (BY_COUNTS, 1 << 32, 1), (BY_COUNTS, (1 << 64) - 1, 2), (BY_COUNTS, *[1] * 255), (BY_COUNTS, *[1] * 5000), (BY_AFFINITY, 1 << 40),
+    (BY_AFFINITY, 1, 1),
+], ids=range(17))
+def test_partitions_that_make_no_sense(world, properties):
+    client = world.open()
+    for _ in range(2):
+        assert client.error("device_partition", partition(*properties, devices=range(100, 400))) < 0
+    assert client.works()
+
+
+def test_partitions(world):
+    client = world.open()
+    assert client.error("device_partition", u32(0) + blob(b"1234567") + blob(b"")) < 0
+    for parent in (1, 2, 99, 0xFFFFFFFF):
+        assert client.error("device_partition", partition(EQUALLY, 1, parent=parent)) < 0
+    for device in (1, 2, 99, 0xFFFFFFFF):
+        assert client.error("queue_create", u32(20, 5) + u64(0) + u32(device)) < 0
+    error, count = struct.unpack_from("<iI", client.call("device_partition", partition(EQUALLY, 1)))
+    if error:
+        pytest.skip("one compute unit")
+    devices = range(50, 50 + count)
+    assert client.error("device_partition", partition(EQUALLY, 1, devices=devices)) == 0
+    assert client.error("queue_create", u32(20, 5) + u64(0) + u32(50)) == 0
+    client.post("device_release", u32(50))            # the queue keeps it
+    client.post("device_release", u32(2))
+    client.command("ndrange", client.ndrange(), queue=20)
+    assert client.error("device_partition", partition(EQUALLY, 1, parent=51)) < 0
+    assert client.error("queue_create", u32(22, 6) + u64(0) + u32(50)) < 0
+    assert client.works()
+    client.post("device_partition", partition(EQUALLY, 1, devices=[1] * count))
+    assert client.ended(), "handles in use"
 
 
 def test_wait_for_ones_own_event(world):

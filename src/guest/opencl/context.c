@@ -24,12 +24,44 @@ static cl_int check_properties(const cl_context_properties *p, size_t *ret_n)
     return CL_SUCCESS;
 }
 
-static cl_context context_new(const cl_context_properties *properties, cl_int *error)
+bool context_has(cl_context c, cl_device_id device)
+{
+    for (cl_uint i = 0; i < c->ndevices; i++)
+        if (c->devices[i] == device)
+            return true;
+    return false;
+}
+
+cl_int context_check_devices(cl_context c, cl_uint n, const cl_device_id *devices)
+{
+    if ((n == 0) != (devices == NULL))
+        return CL_INVALID_VALUE;
+    for (cl_uint i = 0; i < n; i++)
+        if (!object_is(devices[i], KIND_DEVICE) || !context_has(c, devices[i]))
+            return CL_INVALID_DEVICE;
+    return CL_SUCCESS;
+}
+
+/* Each once. */
+static bool take_devices(cl_context c, cl_uint n, const cl_device_id *devices)
+{
+    if (!(c->devices = calloc(n, sizeof *devices)))
+        return false;
+    for (cl_uint i = 0; i < n; i++)
+        if (!context_has(c, devices[i])) {
+            device_ref(devices[i]);
+            c->devices[c->ndevices++] = devices[i];
+        }
+    return true;
+}
+
+static cl_context context_new(const cl_context_properties *properties, cl_uint ndevices, const cl_device_id *devices, cl_int *error)
 {
     size_t n;
     cl_int e = link_get() ? check_properties(properties, &n) : CL_OUT_OF_RESOURCES;
     cl_context c = e ? NULL : calloc(1, sizeof *c);
-    if (c && n && !(c->properties = malloc(n * sizeof *properties))) {
+    if (c && ((n && !(c->properties = malloc(n * sizeof *properties))) || !take_devices(c, ndevices, devices))) {
+        free(c->properties);
         free(c);
         c = NULL;
     }
@@ -54,7 +86,7 @@ cl_context CL_API_CALL clCreateContext(const cl_context_properties *properties, 
         if (!object_is(devices[i], KIND_DEVICE))
             e = CL_INVALID_DEVICE;
     if (!e)
-        c = context_new(properties, &e);
+        c = context_new(properties, n, devices, &e);
     if (errcode_ret)
         *errcode_ret = e;
     return c;
@@ -67,7 +99,7 @@ cl_context CL_API_CALL clCreateContextFromType(const cl_context_properties *prop
     cl_context c = NULL;
     cl_int e = !notify && user ? CL_INVALID_VALUE : clGetDeviceIDs(NULL, type, 1, &device, NULL);
     if (!e)
-        c = context_new(properties, &e);
+        c = context_new(properties, 1, &device, &e);
     if (errcode_ret)
         *errcode_ret = e;
     return c;
@@ -87,6 +119,9 @@ void context_release(cl_context c)
         return;
     destructors_run(c->destructors, c);
     c->base.kind = 0;
+    for (cl_uint i = 0; i < c->ndevices; i++)
+        device_release(c->devices[i]);
+    free(c->devices);
     free(c->properties);
     free(c);
 }
@@ -112,8 +147,8 @@ cl_int CL_API_CALL clGetContextInfo(cl_context c, cl_context_info name, size_t s
         return CL_INVALID_CONTEXT;
     switch (name) {
     case CL_CONTEXT_REFERENCE_COUNT: return INFO(cl_uint, atomic_load(&c->base.refs));
-    case CL_CONTEXT_NUM_DEVICES: return INFO(cl_uint, 1);
-    case CL_CONTEXT_DEVICES: return INFO(cl_device_id, &the_device);
+    case CL_CONTEXT_NUM_DEVICES: return INFO(cl_uint, c->ndevices);
+    case CL_CONTEXT_DEVICES: return info_put(c->devices, c->ndevices * sizeof *c->devices, size, value, size_ret);
     case CL_CONTEXT_PROPERTIES: return info_put(c->properties, c->nproperties * sizeof *c->properties, size, value, size_ret);
     default: return CL_INVALID_VALUE;
     }

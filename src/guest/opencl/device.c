@@ -2,6 +2,7 @@
 /* The one platform and the one device: a share of a GPU, described by facts that the worker sent. */
 #include "guest/opencl/guest.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -51,6 +52,20 @@ cl_int CL_API_CALL clGetPlatformInfo(cl_platform_id platform, cl_platform_info n
     return fact_info(0, name, size, value, size_ret);
 }
 
+/* What the worker said of a sub-device alone; NULL where it is like the whole. */
+static bool part_fact(cl_device_id d, cl_device_info name, struct wire_blob *ret)
+{
+    struct wire_in in = { d->facts.data, d->facts.size, 0, false };
+    while (in.pos < in.len && !in.bad) {
+        uint32_t n;
+        wire_get_u32(&in, &n);
+        wire_get_blob(&in, ret);
+        if (n == name && !in.bad)
+            return true;
+    }
+    return false;
+}
+
 static bool type_matches(cl_device_type asked)
 {
     const struct wire_blob *b = link_fact(1, CL_DEVICE_TYPE);
@@ -82,23 +97,152 @@ cl_int CL_API_CALL clGetDeviceIDs(cl_platform_id platform, cl_device_type type, 
 
 cl_int CL_API_CALL clGetDeviceInfo(cl_device_id device, cl_device_info name, size_t size, void *value, size_t *size_ret)
 {
+    struct wire_blob own;
     if (!object_is(device, KIND_DEVICE))
         return CL_INVALID_DEVICE;
     switch (name) {
     case CL_DEVICE_PLATFORM: return INFO(cl_platform_id, &the_platform);
-    case CL_DEVICE_PARENT_DEVICE: return INFO(cl_device_id, NULL);
-    case CL_DEVICE_REFERENCE_COUNT: return INFO(cl_uint, 1);
+    case CL_DEVICE_PARENT_DEVICE: return INFO(cl_device_id, device->parent);
+    case CL_DEVICE_REFERENCE_COUNT: return INFO(cl_uint, device->parent ? atomic_load(&device->base.refs) : 1);
     case CL_DEVICE_SVM_CAPABILITIES:
         if (link_current() && !link_current()->svm_arena)
             return INFO(cl_device_svm_capabilities, 0);
         return fact_info(1, name, size, value, size_ret);
-    default: return fact_info(1, name, size, value, size_ret);
+    default:
+        if (device->parent && part_fact(device, name, &own))
+            return info_put(own.data, own.size, size, value, size_ret);
+        return fact_info(1, name, size, value, size_ret);
+    }
+}
+
+void device_ref(cl_device_id d)
+{
+    if (d->parent)
+        object_ref(d);
+}
+
+/* Sub-devices end with their last reference, and hold their parent. */
+void device_release(cl_device_id d)
+{
+    while (d->parent && object_unref(d)) {
+        struct link *l = link_current();
+        cl_device_id parent = d->parent;
+        if (l) {
+            LINK_POST(l, device_release, .device = d->base.id);
+            link_id_free(d->base.id);
+        }
+        d->base.kind = 0;
+        free(d->owner);
+        free(d);
+        d = parent;
     }
 }
 
 /* A root device's reference count does not change (OpenCL 3.0, 4.3). */
-cl_int CL_API_CALL clRetainDevice(cl_device_id device) { return object_is(device, KIND_DEVICE) ? CL_SUCCESS : CL_INVALID_DEVICE; }
-cl_int CL_API_CALL clReleaseDevice(cl_device_id device) { return object_is(device, KIND_DEVICE) ? CL_SUCCESS : CL_INVALID_DEVICE; }
+cl_int CL_API_CALL clRetainDevice(cl_device_id device)
+{
+    if (!object_is(device, KIND_DEVICE))
+        return CL_INVALID_DEVICE;
+    device_ref(device);
+    return CL_SUCCESS;
+}
+
+cl_int CL_API_CALL clReleaseDevice(cl_device_id device)
+{
+    if (!object_is(device, KIND_DEVICE))
+        return CL_INVALID_DEVICE;
+    device_release(device);
+    return CL_SUCCESS;
+}
+
+/* ---- sub-devices ---- */
+
+/* The list's bytes without the zero that ends it, which stands behind the list of counts' own zero. */
+static size_t properties_size(const cl_device_partition_property *p)
+{
+    size_t n = 1;
+    while (p[n])
+        n++;
+    return n * sizeof *p;
+}
+
+static cl_device_id part_new(cl_device_id parent, uint32_t id, const struct wire_blob *facts)
+{
+    cl_device_id d = calloc(1, sizeof *d);
+    if (!d || !(d->owner = malloc(facts->size + 1))) {
+        free(d);
+        return NULL;
+    }
+    object_init(&d->base, KIND_DEVICE, id);
+    d->parent = parent;
+    d->facts = (struct wire_blob){ d->owner, facts->size };
+    if (facts->size)
+        memcpy(d->owner, facts->data, facts->size);
+    device_ref(parent);
+    return d;
+}
+
+/* Takes `count` devices out of the worker's answer; all or none. */
+static cl_int parts_read(cl_device_id parent, const struct wire_blob *facts, cl_uint count, const uint32_t *ids, cl_device_id *devices)
+{
+    struct wire_in in = { facts->data, facts->size, 0, false };
+    for (cl_uint i = 0; i < count; i++) {
+        struct wire_blob one;
+        wire_get_blob(&in, &one);
+        if (in.bad || !(devices[i] = part_new(parent, ids[i], &one))) {
+            while (i)
+                device_release(devices[--i]);
+            return CL_OUT_OF_HOST_MEMORY;
+        }
+    }
+    return CL_SUCCESS;
+}
+
+static cl_int partition(cl_device_id d, const cl_device_partition_property *properties, const uint32_t *ids, cl_uint nids, cl_uint *ret_count, cl_device_id *devices)
+{
+    struct wire_device_partition_answer a = { 0 };
+    void *buf = NULL;
+    int r = LINK_CALL(link_current(), device_partition, &a, &buf, .parent = d->base.id, .properties = { properties, (uint32_t)properties_size(properties) },
+                      .devices = { ids, (uint32_t)(nids * sizeof *ids) });
+    cl_int e = r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+    if (!e && devices)
+        e = a.count == nids ? parts_read(d, &a.facts, a.count, ids, devices) : CL_DEVICE_PARTITION_FAILED;
+    if (!e)
+        *ret_count = a.count;
+    free(buf);
+    return e;
+}
+
+cl_int CL_API_CALL clCreateSubDevices(cl_device_id d, const cl_device_partition_property *properties, cl_uint n, cl_device_id *devices, cl_uint *n_ret)
+{
+    cl_uint count = 0, most = 0;
+    if (!object_is(d, KIND_DEVICE))
+        return CL_INVALID_DEVICE;
+    clGetDeviceInfo(d, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof most, &most, NULL);
+    if (!properties || !properties[0] || (n == 0) != (devices == NULL))
+        return CL_INVALID_VALUE;
+    if (most < 2)
+        return CL_DEVICE_PARTITION_FAILED;
+    cl_int e = link_current() ? partition(d, properties, NULL, 0, &count, NULL) : CL_OUT_OF_RESOURCES;
+    if (!e && devices && n < count)
+        e = CL_INVALID_VALUE;
+    uint32_t *ids = !e && devices ? calloc(count + 1, sizeof *ids) : NULL;
+    if (!e && devices && !ids)
+        e = CL_OUT_OF_HOST_MEMORY;
+    for (cl_uint i = 0; !e && devices && i < count; i++)
+        if (!(ids[i] = link_id_new()))
+            e = CL_OUT_OF_RESOURCES;
+    if (!e && devices && count)
+        e = partition(d, properties, ids, count, &count, devices);
+    for (cl_uint i = 0; e && ids && i < count; i++)
+        link_id_free(ids[i]);
+    free(ids);
+    if (!e && n_ret)
+        *n_ret = count;
+    return e;
+}
+
+/* ---- timers ---- */
 
 static cl_ulong host_time(void)
 {

@@ -25,7 +25,12 @@ struct object {
 };
 
 struct _cl_platform_id { struct object base; };
-struct _cl_device_id { struct object base; };
+struct _cl_device_id {
+    struct object base;
+    cl_device_id parent;                       /* NULL for the share's device itself */
+    void *owner;                               /* what the worker said of a sub-device, */
+    struct wire_blob facts;                    /* {u32 name, blob value}…: where it differs from the whole */
+};
 
 struct destructor {
     struct destructor *next;
@@ -38,11 +43,14 @@ struct _cl_context {
     cl_context_properties *properties;
     size_t nproperties;                        /* with the closing zero; 0: none given */
     struct destructor *destructors;
+    cl_device_id *devices;
+    cl_uint ndevices;
 };
 
 struct _cl_command_queue {
     struct object base;
     cl_context context;
+    cl_device_id device;
     cl_command_queue_properties properties;
     cl_queue_properties *list;                 /* as given to ...WithProperties */
     size_t nlist;
@@ -174,6 +182,11 @@ cl_int info_put(const void *data, size_t n, size_t size, void *value, size_t *si
 #define INFO_STRING(s) ({ const char *info_text_ = (s); info_put(info_text_, strlen(info_text_) + 1, size, value, size_ret); })
 
 void context_release(cl_context c);
+bool context_has(cl_context c, cl_device_id device);
+/* A list of devices as build calls take it: none at all, or some of the context's. */
+cl_int context_check_devices(cl_context c, cl_uint n, const cl_device_id *devices);
+void device_ref(cl_device_id d);
+void device_release(cl_device_id d);
 void queue_release(cl_command_queue q);
 void mem_release(cl_mem m);
 void program_release(cl_program p);
@@ -211,6 +224,7 @@ void command_begin(struct command *c, cl_uint nwait, const cl_event *wait);
 /* Sends it; sets *event (where not NULL) to a new event of this type. Takes care of freeing. */
 cl_int command_push(struct command *c, enum wire_op op, cl_command_queue q, cl_command_type type, cl_event *event);
 cl_int queue_marker(cl_command_queue q, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event);
+cl_command_queue queue_internal(void);                    /* for this library's own transfers: of no context; NULL on failure */
 bool queue_idle(cl_command_queue q);
 cl_int queue_drain(cl_command_queue q);                   /* waits for everything enqueued so far */
 

@@ -336,7 +336,7 @@ cl_int CL_API_CALL clGetKernelWorkGroupInfo(cl_kernel k, cl_device_id device, cl
 {
     if (!object_is(k, KIND_KERNEL))
         return CL_INVALID_KERNEL;
-    if (device && !object_is(device, KIND_DEVICE))
+    if (device ? !object_is(device, KIND_DEVICE) || !context_has(k->program->context, device) : k->program->context->ndevices > 1)
         return CL_INVALID_DEVICE;
     switch (name) {
     case CL_KERNEL_WORK_GROUP_SIZE: return INFO(size_t, k->info->work_group);

@@ -187,19 +187,23 @@ cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint n, 
     cl_int e = CL_SUCCESS;
     if (!object_is(context, KIND_CONTEXT))
         e = CL_INVALID_CONTEXT;
-    else if (n != 1 || !devices || !lengths || !binaries || !lengths[0] || !binaries[0] || lengths[0] > WIRE_FRAME_MAX - 64)
+    else if (n == 0 || !devices || !lengths || !binaries)
         e = CL_INVALID_VALUE;
-    else if (!object_is(devices[0], KIND_DEVICE))
-        e = CL_INVALID_DEVICE;
+    else
+        e = context_check_devices(context, n, devices);
+    for (cl_uint i = 0; !e && i < n; i++)
+        if (!lengths[i] || !binaries[i] || lengths[i] > WIRE_FRAME_MAX - 64)
+            e = CL_INVALID_VALUE;
     cl_program p = e ? NULL : program_new(context, &e);
     if (p) {
         p->arg_info = true;      /* whatever the binary knows */
         p->may_print = memmem(binaries[0], lengths[0], "printf", 6);     /* the name of the driver's own function ends so */
+        /* The share's device and its parts are one device to the compiler: the first binary serves all. */
         int r = LINK_CALL(link_current(), program_from_binary, &a, &buf, .program = p->base.id, .binary = { binaries[0], (uint32_t)lengths[0] });
         free(buf);
         e = r < 0 ? CL_OUT_OF_RESOURCES : a.error;
-        if (binary_status)
-            binary_status[0] = a.status;
+        for (cl_uint i = 0; binary_status && i < n; i++)
+            binary_status[i] = a.status;
         if (e) {
             program_release(p);
             p = NULL;
@@ -287,23 +291,13 @@ static cl_int build(cl_program p, const char *options)
     return e;
 }
 
-static cl_int check_devices(cl_uint n, const cl_device_id *devices)
-{
-    if ((n == 0) != (devices == NULL))
-        return CL_INVALID_VALUE;
-    for (cl_uint i = 0; i < n; i++)
-        if (!object_is(devices[i], KIND_DEVICE))
-            return CL_INVALID_DEVICE;
-    return CL_SUCCESS;
-}
-
 cl_int CL_API_CALL clBuildProgram(cl_program p, cl_uint n, const cl_device_id *devices, const char *options, void (CL_CALLBACK *notify)(cl_program, void *), void *user)
 {
     if (!object_is(p, KIND_PROGRAM))
         return CL_INVALID_PROGRAM;
     if (!notify && user)
         return CL_INVALID_VALUE;
-    cl_int e = check_devices(n, devices);
+    cl_int e = context_check_devices(p->context, n, devices);
     if (e)
         return e;
     if (atomic_load(&p->kernels_alive))
@@ -353,7 +347,7 @@ cl_int CL_API_CALL clCompileProgram(cl_program p, cl_uint n, const cl_device_id 
         return CL_INVALID_PROGRAM;
     if (!notify && user)
         return CL_INVALID_VALUE;
-    cl_int e = check_devices(n, devices);
+    cl_int e = context_check_devices(p->context, n, devices);
     if (!e && (atomic_load(&p->kernels_alive) || !p->source))
         e = CL_INVALID_OPERATION;
     if (!e)
@@ -392,7 +386,7 @@ static cl_int link_programs(cl_program p, const char *options, cl_uint n, const 
 cl_program CL_API_CALL clLinkProgram(cl_context context, cl_uint n, const cl_device_id *devices, const char *options, cl_uint ninputs, const cl_program *inputs,
                                      void (CL_CALLBACK *notify)(cl_program, void *), void *user, cl_int *errcode_ret)
 {
-    cl_int e = object_is(context, KIND_CONTEXT) ? check_devices(n, devices) : CL_INVALID_CONTEXT;
+    cl_int e = object_is(context, KIND_CONTEXT) ? context_check_devices(context, n, devices) : CL_INVALID_CONTEXT;
     if (!e && (ninputs == 0 || !inputs || (!notify && user)))
         e = CL_INVALID_VALUE;
     for (cl_uint i = 0; !e && i < ninputs; i++)
@@ -421,14 +415,20 @@ static cl_int binary_info(cl_program p, bool only_size, size_t size, void *value
     void *buf = NULL;
     int r = LINK_CALL(link_current(), program_binary, &a, &buf, .program = p->base.id);
     cl_int e = r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+    cl_uint n = p->context->ndevices;      /* the whole device or parts of it: one binary serves all */
+    size_t sizes[n];
+    unsigned char **binaries = value;
+    for (cl_uint i = 0; i < n; i++)
+        sizes[i] = a.binary.size;
     if (!e && only_size)
-        e = INFO(size_t, a.binary.size);
+        e = info_put(sizes, sizeof sizes, size, value, size_ret);
     else if (!e) {
-        e = size < sizeof(void *) && value ? CL_INVALID_VALUE : CL_SUCCESS;
-        if (!e && value && ((unsigned char **)value)[0])
-            memcpy(((unsigned char **)value)[0], a.binary.data, a.binary.size);
+        e = size < n * sizeof *binaries && value ? CL_INVALID_VALUE : CL_SUCCESS;
+        for (cl_uint i = 0; !e && value && i < n; i++)
+            if (binaries[i])
+                memcpy(binaries[i], a.binary.data, a.binary.size);
         if (size_ret)
-            *size_ret = sizeof(void *);
+            *size_ret = n * sizeof *binaries;
     }
     free(buf);
     return e;
@@ -462,8 +462,8 @@ cl_int CL_API_CALL clGetProgramInfo(cl_program p, cl_program_info name, size_t s
     switch (name) {
     case CL_PROGRAM_REFERENCE_COUNT: return INFO(cl_uint, atomic_load(&p->base.refs));
     case CL_PROGRAM_CONTEXT: return INFO(cl_context, p->context);
-    case CL_PROGRAM_NUM_DEVICES: return INFO(cl_uint, 1);
-    case CL_PROGRAM_DEVICES: return INFO(cl_device_id, &the_device);
+    case CL_PROGRAM_NUM_DEVICES:
+    case CL_PROGRAM_DEVICES: return clGetContextInfo(p->context, name == CL_PROGRAM_DEVICES ? CL_CONTEXT_DEVICES : CL_CONTEXT_NUM_DEVICES, size, value, size_ret);
     case CL_PROGRAM_SOURCE: return INFO_STRING(p->source ? p->source : "");
     case CL_PROGRAM_IL: return info_put(NULL, 0, size, value, size_ret);
     case CL_PROGRAM_BINARY_SIZES: return binary_info(p, true, size, value, size_ret);
@@ -480,7 +480,7 @@ cl_int CL_API_CALL clGetProgramBuildInfo(cl_program p, cl_device_id device, cl_p
 {
     if (!object_is(p, KIND_PROGRAM))
         return CL_INVALID_PROGRAM;
-    if (!object_is(device, KIND_DEVICE))
+    if (!object_is(device, KIND_DEVICE) || !context_has(p->context, device))
         return CL_INVALID_DEVICE;
     switch (name) {
     case CL_PROGRAM_BUILD_STATUS: return INFO(cl_build_status, p->status);

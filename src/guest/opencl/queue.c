@@ -75,7 +75,7 @@ static cl_int queue_open(cl_command_queue q)
     struct wire_queue_state *s = wire_queue_state(l->header, q->state);
     atomic_store(&s->completed, 0);
     atomic_store(&s->error, 0);
-    int r = LINK_CALL(l, queue_create, &a, &buf, .queue = q->base.id, .state = q->state, .properties = q->properties);
+    int r = LINK_CALL(l, queue_create, &a, &buf, .queue = q->base.id, .state = q->state, .properties = q->properties, .device = q->device->base.id);
     free(buf);
     if (r == 0 && a.error == CL_SUCCESS)
         return CL_SUCCESS;
@@ -89,7 +89,7 @@ static cl_command_queue queue_new(cl_context context, cl_device_id device, cl_co
 {
     if (!object_is(context, KIND_CONTEXT))
         *error = CL_INVALID_CONTEXT;
-    else if (!object_is(device, KIND_DEVICE))
+    else if (!object_is(device, KIND_DEVICE) || !context_has(context, device))
         *error = CL_INVALID_DEVICE;
     else if (properties & ~(cl_command_queue_properties)(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE | CL_QUEUE_PROFILING_ENABLE))
         *error = properties >> 4 ? CL_INVALID_VALUE : CL_INVALID_QUEUE_PROPERTIES;    /* on-device queues are not offered */
@@ -102,6 +102,7 @@ static cl_command_queue queue_new(cl_context context, cl_device_id device, cl_co
     }
     object_init(&q->base, KIND_QUEUE, 0);
     q->context = context;
+    q->device = device;
     q->properties = properties;
     if (nlist && (q->list = malloc(nlist * sizeof *list))) {
         memcpy(q->list, list, nlist * sizeof *list);
@@ -114,7 +115,21 @@ static cl_command_queue queue_new(cl_context context, cl_device_id device, cl_co
         return NULL;
     }
     object_ref(context);
+    device_ref(device);
     return q;
+}
+
+cl_command_queue queue_internal(void)
+{
+    cl_command_queue q = calloc(1, sizeof *q);
+    if (!q)
+        return NULL;
+    object_init(&q->base, KIND_QUEUE, 0);
+    q->device = &the_device;
+    if (queue_open(q) == CL_SUCCESS)
+        return q;
+    free(q);
+    return NULL;
 }
 
 cl_command_queue CL_API_CALL clCreateCommandQueue(cl_context context, cl_device_id device, cl_command_queue_properties properties, cl_int *errcode_ret)
@@ -162,6 +177,7 @@ void queue_release(cl_command_queue q)
         link_id_free(q->base.id);
     }
     q->base.kind = 0;
+    device_release(q->device);
     context_release(q->context);
     free(q->list);
     free(q);
@@ -181,7 +197,7 @@ cl_int CL_API_CALL clGetCommandQueueInfo(cl_command_queue q, cl_command_queue_in
         return CL_INVALID_COMMAND_QUEUE;
     switch (name) {
     case CL_QUEUE_CONTEXT: return INFO(cl_context, q->context);
-    case CL_QUEUE_DEVICE: return INFO(cl_device_id, &the_device);
+    case CL_QUEUE_DEVICE: return INFO(cl_device_id, q->device);
     case CL_QUEUE_REFERENCE_COUNT: return INFO(cl_uint, atomic_load(&q->base.refs));
     case CL_QUEUE_PROPERTIES: return INFO(cl_command_queue_properties, q->properties);
     case CL_QUEUE_PROPERTIES_ARRAY: return info_put(q->list, q->nlist * sizeof *q->list, size, value, size_ret);

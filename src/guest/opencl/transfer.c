@@ -36,11 +36,11 @@ void transfers_fork(enum fork_step step)
 }
 
 /* All streams share one queue in the worker, made at the first use: what must come before has been waited for. */
-static cl_command_queue stream_queue(cl_context context)
+static cl_command_queue stream_queue(void)
 {
     pthread_mutex_lock(&streams.lock);
     if (!streams.queue)
-        streams.queue = clCreateCommandQueue(context, &the_device, 0, NULL);
+        streams.queue = queue_internal();
     pthread_mutex_unlock(&streams.lock);
     return streams.queue;
 }
@@ -93,7 +93,7 @@ static void channel_advance(_Atomic uint32_t *counter, _Atomic uint32_t *waiting
 static cl_int stream(cl_mem mem, bool write, uint8_t *host, uint64_t offset, uint64_t size)
 {
     struct link *l = link_current();
-    cl_command_queue q = l ? stream_queue(mem->context) : NULL;
+    cl_command_queue q = l ? stream_queue() : NULL;
     struct command c;
     if (!q)
         return CL_OUT_OF_RESOURCES;

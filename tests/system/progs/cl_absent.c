@@ -22,7 +22,6 @@ static void no_slot_is_empty(void)
 
 static void what_is_not_carried_says_so(void)
 {
-    static const cl_device_partition_property equally[] = { CL_DEVICE_PARTITION_EQUALLY, 1, 0 };
     const cl_context_properties none[] = { 0 };
     cl_kernel k = kernel("add_one");
     cl_mem m = buffer(64);
@@ -41,7 +40,6 @@ static void what_is_not_carried_says_so(void)
     NOTHING(clCreateProgramWithIL, context, data, sizeof data);
     ERROR(clSetProgramReleaseCallback, p, NULL, NULL);
     ERROR(clSetProgramSpecializationConstant, p, 0, 4, data);
-    ERROR(clCreateSubDevices, device, equally, 1, &sub, &n);
     ERROR(clCreateSubDevicesEXT, device, NULL, 1, &sub, &n);
     ERROR(clRetainDeviceEXT, device);
     ERROR(clReleaseDeviceEXT, device);
@@ -70,17 +68,10 @@ static void what_is_not_carried_says_so(void)
 /* What the device says that it can do is what the calls do. */
 static void the_device_promises_nothing_absent(void)
 {
-    cl_uint n = 99;
-    cl_device_partition_property kinds[8] = { 1 };
-    size_t size = 0;
     cl_bool pipes = CL_TRUE;
     char text[4096] = "x";
     if (!on_share)
         return;
-    CL(clGetDeviceInfo(device, CL_DEVICE_PARTITION_MAX_SUB_DEVICES, sizeof n, &n, NULL));
-    CHECK(n == 0);
-    CL(clGetDeviceInfo(device, CL_DEVICE_PARTITION_PROPERTIES, sizeof kinds, kinds, &size));
-    CHECK(size == 0 || kinds[0] == 0);
     CL(clGetDeviceInfo(device, CL_DEVICE_PIPE_SUPPORT, sizeof pipes, &pipes, NULL));
     CHECK(!pipes);
     CL(clGetDeviceInfo(device, CL_DEVICE_IL_VERSION, sizeof text, text, NULL));
