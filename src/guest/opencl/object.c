@@ -51,7 +51,8 @@ static const struct extension extensions[] = {
     { "clGetPlatformInfo", clGetPlatformInfo },
 };
 
-__attribute__((visibility("default"))) void *CL_API_CALL clGetExtensionFunctionAddress(const char *name)
+/* Not clGetExtensionFunctionAddress() for both: inside the program that name means the loader's function, which does not know ours. */
+static void *extension_find(const char *name)
 {
     for (size_t i = 0; name && i < sizeof extensions / sizeof *extensions; i++)
         if (strcmp(name, extensions[i].name) == 0)
@@ -59,7 +60,9 @@ __attribute__((visibility("default"))) void *CL_API_CALL clGetExtensionFunctionA
     return NULL;
 }
 
+__attribute__((visibility("default"))) void *CL_API_CALL clGetExtensionFunctionAddress(const char *name) { return extension_find(name); }
+
 void *CL_API_CALL clGetExtensionFunctionAddressForPlatform(cl_platform_id platform, const char *name)
 {
-    return object_is(platform, KIND_PLATFORM) ? clGetExtensionFunctionAddress(name) : NULL;
+    return object_is(platform, KIND_PLATFORM) ? extension_find(name) : NULL;
 }

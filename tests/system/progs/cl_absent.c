@@ -61,6 +61,7 @@ static void what_is_not_carried_says_so(void)
     ERROR(clEnqueueAcquireEGLObjectsKHR, queue, 1, &m, 0, NULL, NULL);
     ERROR(clEnqueueReleaseEGLObjectsKHR, queue, 1, &m, 0, NULL, NULL);
     NOTHING(clCreateEventFromEGLSyncKHR, context, NULL, NULL);
+    CHECK(clGetExtensionFunctionAddressForPlatform(platform, "clIcdGetPlatformIDsKHR"));
     CHECK(!clGetExtensionFunctionAddressForPlatform(platform, "clNoSuchFunctionKHR"));
     CHECK(!clGetExtensionFunctionAddressForPlatform(platform, "clSVMAllocARM"));
 }
