@@ -187,6 +187,11 @@ class Daemon:
             assert done.returncode == 0, f"tranche {' '.join(map(str, arguments))} ended with {done.returncode}\n{done.stdout}{done.stderr}"
         return done
 
+    def native(self, *command, timeout=60, env=None):
+        """Runs a program without a share, on the driver itself, with a program cache of its own so that it is as cold as a new share's."""
+        env = dict(self.env, POCL_CACHE_DIR=str(self.folder / "native"), **(env or {}))
+        return subprocess.run(command, env=env, text=True, capture_output=True, stdin=subprocess.DEVNULL, timeout=timeout)
+
     def json(self, *arguments):
         return json.loads(self.tranche(*arguments, "--json", check=True).stdout)
 
