@@ -28,6 +28,11 @@ static const struct cli_option doctor_options[] = {
     { 0 },
 };
 
+static const struct cli_option holders_options[] = {
+    SYSROOT,
+    { 0 },
+};
+
 static const struct cli_option create_options[] = {
     { "model", "MODEL", "how the GPU is shared:", MODELS, .required = true },
     { "name", "NAME", "what the share is called", .required = true },
@@ -68,6 +73,10 @@ const struct cli_verb cli_verbs[] = {
                  "tells; warning; blocks, where the model cannot work. It changes nothing and needs no daemon; as root it sees most.\n"
                  "Exit status: 0 nothing blocks, 4 something does. --model narrows both.\n\n"
                  "  tranche doctor gpu0 --model passthrough", .json = true, .alone = true },
+    { "holders", "GPU", "list who keeps a GPU busy", verb_holders, holders_options, 1, 1, COMPLETE_GPUS,
+      .details = "Processes that have a device file of the GPU open or mapped, also those in containers, with user, systemd unit and container; and the\n"
+                 "kernel's own users. GPU is a name such as gpu0, a PCI address or a vendor's UUID. Only root sees everybody's processes: how many\n"
+                 "could not be looked into is said. Nothing is ended, and no daemon is needed.", .json = true, .alone = true },
     { "create", "GPU", "create a share of a GPU", verb_create, create_options, 1, 1, COMPLETE_GPUS,
       .details = "A GPU is in one model at a time: its first share decides, and its --policy counts for the GPU.\n"
                  "A vgpu needs --profile, or --memory and --time, of which one may be left out: it is then the same fraction.\n"

@@ -7,6 +7,7 @@ import subprocess
 import sys
 
 import pytest
+from conftest import wait_until
 from test_cli import TOP, compare_golden, failed
 
 sys.path.insert(0, str(TOP / "tests/fixtures"))
@@ -155,10 +156,141 @@ def test_doctor_of_this_machine(tranche):
     assert any(gpu["models"]["vgpu"]["verdict"] != "blocks" for gpu in report["gpus"]), "the stand-in GPU at least can be a vgpu"
 
 
-@pytest.mark.parametrize("verb", ["doctor"])
+@pytest.mark.parametrize("verb", ["doctor", "holders"])
 @pytest.mark.parametrize("gpu, words", [
     ("gpu9", ["no GPU 'gpu9'", "there are gpu0, gpu1"]), ("0000:77:00.0", ["no PCI function 0000:77:00.0", "lspci"]),
     ("0000:04:00.0", ["0000:04:00.0 is no GPU", "010802", "nvme"]), ("../../etc", ["no GPU '../../etc'"]),
 ])
 def test_what_is_no_gpu(tranche, hosts, verb, gpu, words):
     failed(tranche(verb, gpu, "--sysroot", hosts["shared-group"]), 2, *words)
+
+
+def holders(tranche, folder, gpu):
+    return answer(tranche("holders", gpu, "--sysroot", folder, "--json"))
+
+
+def test_holders_golden(tranche, hosts):
+    for name, gpu in (("hgx", "gpu3"), ("desktop", "gpu1"), ("boot-vga", "gpu0"), ("mig", "gpu0"), ("multifunction", "gpu0"), ("sriov", "gpu0"), ("grace", "gpu0")):
+        compare_golden(f"holders-{name}.txt", tranche("holders", gpu, "--sysroot", hosts[name]).stdout)
+
+
+def test_holders_are_those_of_this_gpu(tranche, hosts):
+    by_gpu = {gpu: [one["pid"] for one in holders(tranche, hosts["hgx"], gpu)["processes"]] for gpu in ("gpu3", "gpu4")}
+    assert by_gpu == {"gpu3": [1480, 1490, 20331], "gpu4": [1480, 1490]}
+    assert holders(tranche, hosts["hgx"], "GPU-00000003-1111-2222-3333-444444444444")["pci_address"] == "0000:5d:00.0"
+    job = holders(tranche, hosts["hgx"], "0000:5d:00.0")["processes"][2]
+    assert (job["runtime"], job["container"], job["pod"], job["descriptors"]) == ("containerd", "4f1e0c2b9a8d", "6b1f2a3c-0d4e-4f5a-8b6c-7d8e9f0a1b2c", 2)
+    roles = {one["command"]: one["role"] for one in holders(tranche, hosts["hgx"], "gpu0")["processes"]}
+    assert roles == {"nv-fabricmanage": "Fabric Manager", "nvidia-persiste": "persistence daemon"}
+
+
+def test_holders_of_a_mig_gpu_count_its_instances(tranche, hosts):
+    job = holders(tranche, hosts["mig"], "gpu0")["processes"][0]
+    assert job["nodes"] == ["/dev/nvidia-caps/nvidia-cap12", "/dev/nvidia-caps/nvidia-cap13", "/dev/nvidia0"]
+    assert (job["descriptors"], job["mappings"], job["runtime"]) == (2, 1, "docker")
+
+
+def test_kernel_clients_are_named(tranche, hosts):
+    named = [one["name"] for one in holders(tranche, hosts["boot-vga"], "gpu0")["kernel"]]
+    assert named == ["efi-framebuffer", "nvidia_drm"]
+    assert [one["name"] for one in holders(tranche, hosts["desktop"], "gpu0")["kernel"]] == ["framebuffer console"]
+    assert holders(tranche, hosts["desktop"], "gpu1")["kernel"] == []
+
+
+def test_a_gpu_that_nobody_holds(tranche, hosts):
+    report = holders(tranche, hosts["grace"], "gpu0")
+    assert report["free"] and report["processes"] == [] and "/dev/nvidia0" in report["nodes"]
+    assert tranche("holders", "gpu0", "--sysroot", hosts["grace"]).stdout == "0009:01:00.0: nobody\n"
+
+
+# From here on real processes: the host's sysfs is a fixture whose GPU has the device numbers of /dev/full, and its /proc is this machine's.
+# Few programs have /dev/full open; `sleep` in its own namespaces does, by a node of another name.
+
+@pytest.fixture
+def real(tmp_path):
+    root = tmp_path / "host"
+    host = fixtures.Host(root)
+    gpu = fixtures.Function("0000:01:00.0", 0x030000, "1002:164e", (), "amdgpu", 1)
+    host.add(gpu)
+    host.drm(gpu, 0, {"card": "1:7"})
+    (root / "proc").symlink_to("/proc")
+    return root
+
+
+def can_unshare():
+    return os.geteuid() == 0 and subprocess.run(["unshare", "--mount", "--pid", "--fork", "true"], capture_output=True).returncode == 0
+
+
+def running(tranche, root, pid_of):
+    """What is told of the process with this command, once it is there."""
+    def look():
+        report = holders(tranche, root, "gpu0")
+        return [(report, one) for one in report["processes"] if pid_of(one)]
+    return wait_until(look, 10, "the process is found")[0]
+
+
+def test_a_real_process_is_found_by_device_number(tranche, real):
+    before = holders(tranche, real, "gpu0")
+    assert before["looked"] > 1
+    with open("/dev/full", "wb", buffering=0), subprocess.Popen(["sleep", "60"], stdout=open("/dev/full", "wb", buffering=0), stdin=subprocess.DEVNULL) as process:
+        try:
+            report, found = running(tranche, real, lambda one: one["pid"] == process.pid)
+        finally:
+            process.kill()
+        assert (found["command"], found["uid"], found["nodes"], found["own_mounts"]) == ("sleep", os.geteuid(), ["/dev/dri/card0"], False)
+        assert os.getpid() in [one["pid"] for one in report["processes"]] and not report["free"]
+    assert process.pid not in [one["pid"] for one in holders(tranche, real, "gpu0")["processes"]]
+
+
+@pytest.mark.skipif(not can_unshare(), reason="mount and pid namespaces need root")
+def test_a_process_in_other_namespaces_is_found(tranche, real, tmp_path):
+    marker = tmp_path / "opened"
+    script = f"mount -t tmpfs none /mnt && mknod /mnt/gpu c 1 7 && exec 5>/mnt/gpu && umount -l /mnt && touch {marker} && exec sleep 61"
+    process = subprocess.Popen(["unshare", "--mount", "--pid", "--fork", "--kill-child", "sh", "-c", script], stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: marker.exists() or process.poll() is not None, 10, "the process has its node open")
+        assert process.poll() is None, process.stderr.read()
+        _, found = running(tranche, real, lambda one: one["command"] == "sleep" and one["own_mounts"])
+    finally:
+        process.kill()
+        process.wait()
+    assert found["inner_pid"] != found["pid"] and found["nodes"] == ["/dev/dri/card0"] and found["descriptors"] >= 1
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become somebody who may not look")
+def test_what_may_not_be_seen_is_counted(tranche, real):
+    for path in (real.parent, *real.parent.parents):    # pytest's folders are for their user alone
+        if path.stat().st_uid == os.geteuid() and path != path.parent:
+            path.chmod(path.stat().st_mode | 0o055)
+    done = tranche("holders", "gpu0", "--sysroot", real, "--json", user=65534, group=65534, extra_groups=[])
+    report = answer(done)
+    assert report["hidden"] > 0 and not report["free"]
+    done = tranche("holders", "gpu0", "--sysroot", real, user=65534, group=65534, extra_groups=[])
+    assert "may not be looked into" in done.stdout and "as root the list is complete" in done.stdout
+
+
+MAPS = """import ctypes, os, sys, time
+os.mknod(sys.argv[1], 0o20600, os.makedev(1, 5))
+fd, libc = os.open(sys.argv[1], os.O_RDWR), ctypes.CDLL(None)
+libc.mmap.restype, libc.mmap.argtypes = ctypes.c_void_p, [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int, ctypes.c_int, ctypes.c_int, ctypes.c_long]
+assert libc.mmap(None, 4096, 3, 2, fd, 0) != 2 ** 64 - 1
+os.close(fd)
+open(sys.argv[2], "w").close()
+time.sleep(60)"""
+
+
+@pytest.mark.skipif(not can_unshare(), reason="device nodes need root")
+def test_a_mapping_without_descriptor_is_found(tranche, real, tmp_path):
+    """A closed descriptor leaves its mapping, which holds the device as well; the node has a name that nobody knows."""
+    (real / "sys/bus/pci/devices/0000:01:00.0/drm/card0/dev").write_text("1:5\n")
+    marker = tmp_path / "mapped"
+    process = subprocess.Popen(["unshare", "--mount", "sh", "-c", 'mount -t tmpfs none /mnt && exec "$@"', "sh", sys.executable, "-c", MAPS, "/mnt/gpu", marker],
+                               stdin=subprocess.DEVNULL, stderr=subprocess.PIPE)
+    try:
+        wait_until(lambda: marker.exists() or process.poll() is not None, 10, "the process has its node mapped")
+        assert process.poll() is None, process.stderr.read()
+        _, found = running(tranche, real, lambda one: one["pid"] == process.pid)
+    finally:
+        process.kill()
+        process.wait()
+    assert (found["descriptors"], found["mappings"], found["nodes"]) == (0, 1, ["/dev/dri/card0"])
