@@ -4,7 +4,6 @@
 
 #include "base/text.h"
 #include "inventory/nvidia.h"
-#include "inventory/sysroot.h"
 
 #include <errno.h>
 #include <string.h>

@@ -5,6 +5,7 @@
 #include "cli/cli.h"
 #include "inventory/function.h"
 #include "inventory/inventory.h"
+#include "inventory/sysroot.h"
 
 /* What --sysroot says ("" without it), checked. The verb's row must have the option. */
 int machine_sysroot(const struct cli *cli, const char **ret, struct error *err);

@@ -33,6 +33,18 @@ static const struct cli_option holders_options[] = {
     { 0 },
 };
 
+static const struct cli_option attach_options[] = {
+    { "format", "FORMAT", "what for:", "qemu libvirt proxmox vmware kubevirt" },
+    { "vm", "NAME", "attach to this libvirt domain; with proxmox, the VMID" },
+    { "live", NULL, "with --vm: to the running machine instead of its configuration" },
+    { "qemu", "PATH", "qemu: ask this QEMU, and use iommufd where it has it", COMPLETE_FILES },
+    { "primary", NULL, "the guest's firmware shows its picture on it (x-vga)" },
+    { "rom", "FILE", "the card's ROM from this file, or off to hide it", COMPLETE_FILES },
+    { "guest-bus", "N", "libvirt: the guest's bus for a card of several functions; default 9" },
+    SYSROOT,
+    { 0 },
+};
+
 static const struct cli_option create_options[] = {
     { "model", "MODEL", "how the GPU is shared:", MODELS, .required = true },
     { "name", "NAME", "what the share is called", .required = true },
@@ -93,6 +105,11 @@ const struct cli_verb cli_verbs[] = {
       .details = "The program is an unmodified OpenCL program; its exit status becomes that of tranche.\n"
                  "126: COMMAND could not be run, 127: COMMAND was not found.\n\n"
                  "  tranche run a -- clinfo --list" },
+    { "attach", "NAME", "print what a VM needs to use a GPU, or attach it to a libvirt domain", verb_attach, attach_options, 1, 1, COMPLETE_SHARES,
+      .details = "NAME is a passthrough share, or a GPU (gpu0, a PCI address, a vendor's UUID), or the address of a virtual function. All functions of a card go\n"
+                 "together. The text for FORMAT is printed on standard output, what else to know on standard error. It does not bind or unbind anything.\n\n"
+                 "  tranche attach train --format qemu --qemu /usr/bin/qemu-system-x86_64\n"
+                 "  tranche attach train --vm win11", .json = true },
     { "status", "", "show the daemon", verb_status, .json = true },
     { "events", "", "list what happened, newest last", verb_events, events_options, .json = true },
     { "compare", "[GPU]", "measure the three models on a GPU", verb_compare, compare_options, 0, 1, COMPLETE_GPUS, .json = true,

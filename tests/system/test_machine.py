@@ -3,6 +3,8 @@
 import json
 import os
 import pathlib
+import re
+import shutil
 import subprocess
 import sys
 
@@ -156,13 +158,14 @@ def test_doctor_of_this_machine(tranche):
     assert any(gpu["models"]["vgpu"]["verdict"] != "blocks" for gpu in report["gpus"]), "the stand-in GPU at least can be a vgpu"
 
 
-@pytest.mark.parametrize("verb", ["doctor", "holders"])
+@pytest.mark.parametrize("verb", ["doctor", "holders", "attach"])
 @pytest.mark.parametrize("gpu, words", [
     ("gpu9", ["no GPU 'gpu9'", "there are gpu0, gpu1"]), ("0000:77:00.0", ["no PCI function 0000:77:00.0", "lspci"]),
     ("0000:04:00.0", ["0000:04:00.0 is no GPU", "010802", "nvme"]), ("../../etc", ["no GPU '../../etc'"]),
 ])
 def test_what_is_no_gpu(tranche, hosts, verb, gpu, words):
-    failed(tranche(verb, gpu, "--sysroot", hosts["shared-group"]), 2, *words)
+    more = ["--format", "qemu"] if verb == "attach" else []
+    failed(tranche(verb, gpu, "--sysroot", hosts["shared-group"], *more), 2, *words)
 
 
 def holders(tranche, folder, gpu):
@@ -294,3 +297,146 @@ def test_a_mapping_without_descriptor_is_found(tranche, real, tmp_path):
         process.kill()
         process.wait()
     assert (found["descriptors"], found["mappings"], found["nodes"]) == (0, 1, ["/dev/dri/card0"])
+
+
+FORMATS = ("qemu", "libvirt", "proxmox", "vmware", "kubevirt")
+
+
+@pytest.mark.parametrize("form", FORMATS)
+@pytest.mark.parametrize("name, gpu", [("multifunction", "gpu0"), ("desktop", "gpu1"), ("hgx", "gpu5")])
+def test_attach_golden(tranche, hosts, name, gpu, form):
+    done = tranche("attach", gpu, "--format", form, "--sysroot", hosts[name])
+    assert done.returncode == 0 and all(line.startswith("note: ") for line in done.stderr.splitlines())
+    compare_golden(f"attach-{name}-{form}.txt", done.stdout + done.stderr)
+
+
+def test_attach_json_has_the_same_things(tranche, hosts):
+    said = answer(tranche("attach", "gpu0", "--format", "qemu", "--sysroot", hosts["multifunction"], "--json"))
+    assert [(one["pci_address"], one["guest_slot"], one["guest_function"], one["multifunction"]) for one in said["functions"]] == \
+        [("0000:41:00.0", 0, 0, True), ("0000:41:00.1", 0, 1, False), ("0000:41:00.2", 0, 2, False), ("0000:41:00.3", 0, 3, False)]
+    text = tranche("attach", "gpu0", "--format", "qemu", "--sysroot", hosts["multifunction"]).stdout
+    assert text.replace("\\\n", "").split() == said["arguments"]
+    assert said["functions"][0]["rom_bytes"] == 512 << 10 and said["functions"][0]["bars"][1]["resize_mask"] == 0x1c0
+    for form, members in (("libvirt", {"xml"}), ("proxmox", {"commands"}), ("vmware", {"esxcli", "vmx"}), ("kubevirt", {"kubevirt", "virtual_machine"})):
+        said = answer(tranche("attach", "gpu0", "--format", form, "--sysroot", hosts["multifunction"], "--json"))
+        assert set(said) == {"name", "format", "functions", "window_bytes", "notes"} | members
+
+
+DOMAIN = """<domain type='kvm'><name>t</name><memory unit='MiB'>512</memory><vcpu>1</vcpu><os><type arch='x86_64' machine='q35'>hvm</type></os>
+<devices>{}</devices></domain>"""
+
+
+@pytest.mark.skipif(not shutil.which("virt-xml-validate"), reason="libvirt-clients is not installed")
+@pytest.mark.parametrize("name, gpu, options", [("multifunction", "gpu0", []), ("desktop", "gpu1", ["--rom", "/roms/it's <odd> & \"so\".rom"]),
+                                                ("hgx", "gpu0", ["--rom", "off"]), ("sriov", "0000:41:00.5", []), ("grace", "gpu0", ["--guest-bus", "255"])])
+def test_libvirt_takes_the_xml(tranche, hosts, tmp_path, name, gpu, options):
+    xml = tranche("attach", gpu, "--format", "libvirt", "--sysroot", hosts[name], *options).stdout
+    (tmp_path / "domain.xml").write_text(DOMAIN.format(xml))
+    done = subprocess.run(["virt-xml-validate", tmp_path / "domain.xml", "domain"], capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr + xml
+    (tmp_path / "domain.xml").write_text(DOMAIN.format(xml.replace("hostdev", "hostdevice")))
+    assert subprocess.run(["virt-xml-validate", tmp_path / "domain.xml", "domain"], capture_output=True).returncode, "the check can fail"
+
+
+def program(folder, name, text):
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(text)
+    (folder / name).chmod(0o755)
+    return folder / name
+
+
+QEMU = """#!/bin/sh
+case "$1 $2" in
+"-object help") printf 'List of user creatable objects:\\n  filter-mirror\\n%s' "$OBJECTS";;
+"-device vfio-pci,help") printf 'vfio-pci options:\\n  host=<str>\\n%s' "$OPTIONS"; exit ${STATUS:-0};;
+esac
+"""
+
+
+def with_all_devices(tmp_path):
+    """A card all of which is with VFIO, on a kernel that gives each function a node."""
+    host = fixtures.write("multifunction", tmp_path / "host")
+    for i in range(4):
+        host.put(f"sys/bus/pci/devices/0000:41:00.{i}/vfio-dev/vfio{i}/dev", f"241:{i}")
+    return tmp_path / "host"
+
+
+def test_iommufd_where_the_qemu_has_it(tranche, hosts, tmp_path):
+    qemu, root = program(tmp_path / "bin", "qemu", QEMU), with_all_devices(tmp_path)
+    new = {"OBJECTS": "  iommufd\n", "OPTIONS": "  iommufd=<link<iommufd>>\n"}
+    text = tranche("attach", "gpu0", "--format", "qemu", "--qemu", qemu, "--sysroot", root, env=new).stdout
+    assert text.startswith("-object iommufd,id=tranche-iommufd \\\n") and text.count("iommufd=tranche-iommufd") == 4
+    old = tranche("attach", "gpu0", "--format", "qemu", "--qemu", qemu, "--sysroot", root, env={"OBJECTS": "", "OPTIONS": ""})
+    assert old.returncode == 0 and "iommufd" not in old.stdout
+    partly = tranche("attach", "gpu0", "--format", "qemu", "--qemu", qemu, "--sysroot", hosts["multifunction"], env=new)
+    assert "iommufd" not in partly.stdout and "the VFIO group is used" in partly.stderr
+    failed(tranche("attach", "gpu0", "--format", "qemu", "--qemu", qemu, "--sysroot", root, env={"STATUS": "1"}), 4, "no vfio-pci")
+    failed(tranche("attach", "gpu0", "--format", "qemu", "--qemu", tmp_path / "none", "--sysroot", root), 2, "cannot run")
+
+
+@pytest.mark.skipif(not shutil.which("qemu-system-x86_64"), reason="QEMU is not installed")
+def test_a_real_qemu_answers_and_knows_the_options(tranche, tmp_path):
+    done = tranche("attach", "gpu0", "--format", "qemu", "--qemu", shutil.which("qemu-system-x86_64"), "--primary", "--sysroot", with_all_devices(tmp_path), "--json")
+    arguments = answer(done)["arguments"]
+    known = {kind: subprocess.run(["qemu-system-x86_64", "-device", f"{kind},help"], text=True, capture_output=True).stdout for kind in ("vfio-pci", "pcie-root-port")}
+    for value in (value for option, value in zip(arguments[::2], arguments[1::2]) if option == "-device"):
+        kind, *settings = value.split(",")
+        for key in (setting.split("=")[0] for setting in settings):
+            assert key in ("id", "bus") or f"  {key}=" in known[kind], f"{kind} has no {key}"
+
+
+VIRSH = """#!/bin/sh
+verb=$1 domain=$3 file=$5 mode=$6
+function=$(sed -n "s/.*<address domain.*function='0x\\(.\\)'.*/\\1/p" "$file" | head -1)
+echo "$verb $domain $function $mode" >> "$LOG"
+[ "$verb $function" != "attach-device $REFUSE" ] || { echo "error: Requested operation is not valid: PCI device is in use" >&2; exit 1; }
+"""
+
+
+def test_attach_to_a_domain(tranche, hosts, tmp_path):
+    program(tmp_path / "bin", "virsh", VIRSH)
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "LOG": str(tmp_path / "log"), "REFUSE": ""}
+    done = tranche("attach", "gpu1", "--vm", "win11", "--live", "--sysroot", hosts["desktop"], env=env)
+    assert (done.returncode, done.stdout) == (0, "gpu1 is attached to win11, which runs\n"), done.stderr
+    assert (tmp_path / "log").read_text() == "attach-device win11 1 --live\nattach-device win11 0 --live\n", "function 0 is seen last"
+    (tmp_path / "log").unlink()
+    assert answer(tranche("attach", "gpu1", "--vm", "win11", "--sysroot", hosts["desktop"], "--json", env=env)) == {"attached": "gpu1", "vm": "win11", "live": False}
+    assert (tmp_path / "log").read_text().count("--config") == 2
+
+
+def test_a_domain_that_refuses_keeps_nothing(tranche, hosts, tmp_path):
+    program(tmp_path / "bin", "virsh", VIRSH)
+    env = {"PATH": f"{tmp_path}/bin:/usr/bin:/bin", "LOG": str(tmp_path / "log"), "REFUSE": "1"}
+    failed(tranche("attach", "gpu0", "--vm", "win11", "--sysroot", hosts["multifunction"], env=env), 1, "PCI device is in use", "nothing stays attached")
+    assert re.sub(" win11| --config", "", (tmp_path / "log").read_text()).splitlines() == \
+        ["attach-device 3", "attach-device 2", "attach-device 1", "detach-device 2", "detach-device 3"]
+
+
+def test_attach_without_virsh(tranche, hosts, tmp_path):
+    failed(tranche("attach", "gpu1", "--vm", "x", "--sysroot", hosts["desktop"], env={"PATH": str(tmp_path)}), 4, "virsh is not installed", "libvirt-clients")
+
+
+@pytest.mark.skipif(not shutil.which("virsh"), reason="libvirt-clients is not installed")
+def test_a_real_virsh_reads_what_it_is_given(tranche, hosts):
+    """libvirt's test driver knows a domain `test`, and attaches no devices: the refusal is its own, after it read the XML."""
+    done = tranche("attach", "gpu1", "--vm", "test", "--sysroot", hosts["desktop"], env={"LIBVIRT_DEFAULT_URI": "test:///default"})
+    failed(done, 1, "attach-device 0000:01:00.1", "not supported by the connection driver")
+    failed(tranche("attach", "gpu1", "--vm", "nobody", "--sysroot", hosts["desktop"], env={"LIBVIRT_DEFAULT_URI": "test:///default"}), 1, "'nobody'")
+
+
+@pytest.mark.parametrize("arguments, code, words", [
+    (["gpu1"], 2, ["--format is missing", "qemu libvirt"]), (["gpu1", "--format", "xen"], 2, ["'xen'"]), (["gpu1", "--format", "qemu", "--vm", "x"], 2, ["--vm is for"]),
+    (["gpu1", "--format", "libvirt", "--live"], 2, ["--live is for --vm"]), (["gpu1", "--format", "libvirt", "--qemu", "/bin/true"], 2, ["--qemu is for"]),
+    (["gpu1", "--format", "qemu", "--rom", ""], 2, ["--rom needs"]), (["gpu1", "--format", "libvirt", "--guest-bus", "0"], 2, ["guest-bus"]),
+    (["gpu1", "--format", "libvirt", "--primary"], 4, ["x-vga", "OVMF"]), (["gpu1", "--format", "kubevirt", "--rom", "x"], 4, ["no field for a ROM"]),
+])
+def test_choices_that_attach_refuses(tranche, hosts, arguments, code, words):
+    failed(tranche("attach", *arguments, "--sysroot", hosts["desktop"]), code, *words)
+
+
+def test_attach_of_a_share(tranched):
+    with tranched.share("whole", model="passthrough"):
+        failed(tranched.tranche("attach", "whole", "--format", "qemu"), 4, "stand-in GPU")
+    with tranched.share("part", profile="1of4"):
+        failed(tranched.tranche("attach", "part", "--format", "qemu"), 2, "part is a vgpu", "--model passthrough")
+    failed(tranched.tranche("attach", "nobody", "--format", "qemu"), 2, "nobody")
