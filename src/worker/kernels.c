@@ -9,6 +9,8 @@
 #define SAMPLE_ALWAYS 8            /* first launches of a kernel are all measured, */
 #define SAMPLE_EVERY 16            /* later ones now and then */
 
+#define TEXT_MAX (1u << 16)        /* of a name, a type or attributes; longer ones are left out */
+
 struct kernel_copy {
     struct kernel_copy *next;
     const struct queue *queue;
@@ -22,11 +24,13 @@ struct kernel_copy {
 
 static void put_text(struct wire_out *out, cl_kernel k, cl_int (*get)(cl_kernel, cl_uint, cl_uint, size_t, void *, size_t *), cl_uint index, cl_uint what)
 {
-    char text[1024] = "";
     size_t n = 0;
-    if (get(k, index, what, sizeof text, text, &n) != CL_SUCCESS || n == 0)
-        n = 1;
-    struct wire_blob b = { text, (uint32_t)strnlen(text, n - 1) };
+    if (get(k, index, what, 0, NULL, &n) != CL_SUCCESS || n > TEXT_MAX)
+        n = 0;
+    _cleanup_free_ char *text = calloc(1, n + 1);
+    if (!text || (n && get(k, index, what, n, text, NULL) != CL_SUCCESS))
+        n = 0;
+    struct wire_blob b = { text, n ? (uint32_t)strnlen(text, n) : 0 };
     wire_put_blob(out, &b);
 }
 

@@ -17,7 +17,7 @@ static cl_int check_properties(const cl_context_properties *p, size_t *ret_n)
                 return CL_INVALID_PROPERTY;
         if (p[n] == CL_CONTEXT_PLATFORM && !object_is((void *)p[n + 1], KIND_PLATFORM))
             return CL_INVALID_PLATFORM;
-        if (p[n] != CL_CONTEXT_PLATFORM && p[n] != CL_CONTEXT_INTEROP_USER_SYNC)
+        if (p[n] == CL_CONTEXT_INTEROP_USER_SYNC ? p[n + 1] != CL_FALSE && p[n + 1] != CL_TRUE : p[n] != CL_CONTEXT_PLATFORM)
             return CL_INVALID_PROPERTY;
     }
     *ret_n = n + 1;

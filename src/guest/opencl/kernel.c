@@ -119,6 +119,21 @@ static cl_int arg_set_mem(struct kernel_arg *a, cl_context context, const void *
     return CL_SUCCESS;
 }
 
+/* An image that the kernel may use as it declares. */
+static cl_int arg_set_image(struct kernel_arg *a, cl_kernel_arg_access_qualifier access, cl_context context, const void *value, size_t size)
+{
+    cl_mem m = NULL;
+    if (size != sizeof m)
+        return CL_INVALID_ARG_SIZE;
+    if (value)
+        memcpy(&m, value, sizeof m);
+    if (!object_is_known(m, KIND_MEM) || !m->image)
+        return CL_INVALID_MEM_OBJECT;
+    if ((access != CL_KERNEL_ARG_ACCESS_READ_ONLY && m->flags & CL_MEM_READ_ONLY) || (access != CL_KERNEL_ARG_ACCESS_WRITE_ONLY && m->flags & CL_MEM_WRITE_ONLY))
+        return CL_INVALID_ARG_VALUE;
+    return arg_set_mem(a, context, value, size);
+}
+
 static cl_int arg_set_svm(struct kernel_arg *a, cl_context context, const void *pointer)
 {
     struct svm_place place;
@@ -186,6 +201,8 @@ static cl_int arg_set(cl_kernel k, cl_uint index, const void *value, size_t size
         return arg_set_unknown(a, k->program->context, value, size);
     if (info->type && strcmp(info->type, "sampler_t") == 0)
         return arg_set_sampler(a, k->program->context, value, size);
+    if (info->access != CL_KERNEL_ARG_ACCESS_NONE)
+        return arg_set_image(a, info->access, k->program->context, value, size);
     switch (info->address) {
     case CL_KERNEL_ARG_ADDRESS_GLOBAL:
     case CL_KERNEL_ARG_ADDRESS_CONSTANT: return arg_set_mem(a, k->program->context, value, size);
@@ -377,8 +394,11 @@ static cl_int check_sizes(cl_kernel k, cl_uint dims, const size_t *global, const
     if (dims < 1 || dims > 3 || dims > max_dims)
         return CL_INVALID_WORK_DIMENSION;
     const size_t *fixed = k->info->compile_work_group;
+    for (cl_uint i = dims; fixed[0] && i < 3; i++)
+        if (fixed[i] != 1)
+            return CL_INVALID_WORK_GROUP_SIZE;
     if (!local)
-        return fixed[0] ? CL_INVALID_WORK_GROUP_SIZE : CL_SUCCESS;
+        return CL_SUCCESS;
     clGetDeviceInfo(&the_device, CL_DEVICE_MAX_WORK_ITEM_SIZES, sizeof max, max, NULL);
     for (cl_uint i = 0; i < dims; i++) {
         if (local[i] == 0 || (fixed[0] && local[i] != fixed[i]))
@@ -453,6 +473,8 @@ cl_int CL_API_CALL clEnqueueNDRangeKernel(cl_command_queue q, cl_kernel k, cl_ui
         return CL_INVALID_KERNEL;
     if (k->program->context != q->context)
         return CL_INVALID_CONTEXT;
+    if (!local && k->info->compile_work_group[0])
+        local = k->info->compile_work_group;
     cl_int e = check_sizes(k, dims, global, local);
     if (!e)
         e = events_check(q->context, nwait, wait);

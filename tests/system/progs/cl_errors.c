@@ -61,6 +61,7 @@ static void contexts(void)
     SEE("bytes of devices", bytes, "%zu");
     OURS(CL_INVALID_VALUE, clSetContextDestructorCallback(context, NULL, NULL));
     OURS(CL_INVALID_CONTEXT, clSetContextDestructorCallback(NULL, NULL, NULL));
+    OURS_MAKE(CL_INVALID_PROPERTY, clCreateContext((cl_context_properties[]){ CL_CONTEXT_INTEROP_USER_SYNC, 2, 0 }, 1, &device, NULL, NULL, &error_));
 }
 
 static void queues(void)

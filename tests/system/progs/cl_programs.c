@@ -152,6 +152,21 @@ static void kernels_in_program(void)
     REFUSED(CL_INVALID_VALUE, clCreateKernel(p, NULL, &error_));
 }
 
+/* A kernel's name may be of any length. */
+static void long_names(void)
+{
+    enum { LENGTH = 5000 };
+    static char name[LENGTH + 1], text[LENGTH + 100], told[LENGTH + 1];
+    memset(name, 'k', LENGTH);
+    snprintf(text, sizeof text, "kernel void %s(global int *x) { x[0] = 42; }", name);
+    cl_program p = built(text, "");
+    cl_kernel k = MAKE(clCreateKernel(p, name, &error_));
+    CL(clGetKernelInfo(k, CL_KERNEL_FUNCTION_NAME, sizeof told, told, NULL));
+    CHECK(strcmp(told, name) == 0);
+    CL(clReleaseKernel(k));
+    CL(clReleaseProgram(p));
+}
+
 static void kernels_outlive_their_program_handle(void)
 {
     int out = 0;
@@ -250,6 +265,7 @@ static const struct check list[] = {
     { "sources_in_pieces", sources_in_pieces },
     { "source_of_megabytes", source_of_megabytes },
     { "kernels_in_program", kernels_in_program },
+    { "long_names", long_names },
     { "kernels_outlive_their_program_handle", kernels_outlive_their_program_handle },
     { "binaries_go_round", binaries_go_round },
     { "binaries_that_are_none", binaries_that_are_none },
