@@ -13,6 +13,7 @@
 #include "daemon/paths.h"
 #include "daemon/run.h"
 #include "daemon/share.h"
+#include "daemon/users.h"
 
 #include <errno.h>
 #include <signal.h>
@@ -259,7 +260,9 @@ int daemon_run(const struct settings *settings, struct error *err)
     raise_descriptor_limit();
     *d = (struct daemon){ .settings = *settings, .started_ns = clock_now_ns(), .control_fd = -1 };
     sched_getaffinity(0, sizeof d->cpus, &d->cpus);
-    int r = make_dirs(settings, err);
+    int r = users_check(&d->settings, err);
+    if (r == 0)
+        r = make_dirs(settings, err);
     if (r == 0)
         r = paths_lock_dir(settings->run_dir, &run_lock, err);
     if (r == 0 && strcmp(settings->run_dir, settings->state_dir) != 0)

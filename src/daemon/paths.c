@@ -6,6 +6,7 @@
 #include "base/io.h"
 #include "base/program.h"
 #include "base/text.h"
+#include "daemon/settings.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -111,6 +112,11 @@ int paths_worker(char *ret, size_t size, struct error *err)
 int paths_icd(char *ret, size_t size, struct error *err)
 {
     return program_find("libtranche-opencl.so", NULL, TRANCHE_LIBDIR, ret, size, err);
+}
+
+int paths_cache(const struct settings *settings, const char *share, char *ret, size_t size)
+{
+    return text_format(ret, size, "%s/cache/%s", settings->state_dir, share);
 }
 
 static int remove_entry(const char *path, const struct stat *st, int type, struct FTW *ftw)

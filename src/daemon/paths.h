@@ -6,6 +6,8 @@
 
 #include <stddef.h>
 
+struct settings;
+
 /* The given directory, else the environment's, else the default for this user; made absolute. */
 int paths_run_dir(const char *given, char *ret, size_t size, struct error *err);
 int paths_state_dir(const char *given, char *ret, size_t size, struct error *err);
@@ -19,5 +21,7 @@ int paths_lock_dir(const char *dir, int *ret_fd, struct error *err);
 int paths_worker(char *ret, size_t size, struct error *err);
 int paths_icd(char *ret, size_t size, struct error *err);
 
+/* The program cache of a share: STATE/cache/NAME. -ENAMETOOLONG. */
+int paths_cache(const struct settings *settings, const char *share, char *ret, size_t size);
 /* Deletes a directory with all it holds, never following links out of it. Errors are ignored: only caches are deleted so. */
 void paths_remove_tree(const char *path);

@@ -57,6 +57,27 @@ static int set_max_clients(struct parse *p, const char *v, struct error *err)
     return r;
 }
 
+static int set_worker_users(struct parse *p, const char *v, struct error *err)
+{
+    uint64_t first, last;
+    char text[32];
+    const char *dash = strchr(v, '-');
+    p->settings->first_user = 0;
+    if (text_equal(v, "none"))
+        return 0;
+    if (!dash || text_format(text, sizeof text, "%.*s", (int)(dash - v), v) < 0)
+        return error_set(err, -EINVAL, "'%s' is neither FIRST-LAST nor none", v);
+    int r = text_parse_u64(text, "first id", 1, UINT32_MAX - 1, &first, err);
+    if (r == 0)
+        r = text_parse_u64(dash + 1, "last id", first, UINT32_MAX - 1, &last, err);
+    if (r < 0)
+        return r;
+    p->settings->first_user = (unsigned)first;
+    p->settings->last_user = (unsigned)last;
+    p->settings->users_wanted = true;
+    return 0;
+}
+
 static int set_ready_fd(struct parse *p, const char *v, struct error *err)
 {
     uint64_t fd;
@@ -75,6 +96,7 @@ static const struct option_row rows[] = {
     { "--watchdog", "TIME", "end a program whose kernel runs longer than this (default 30s)", set_watchdog },
     { "--quantum", "TIME", "longest turn on a GPU while others wait, 1ms to 30ms (default 2ms)", set_quantum },
     { "--max-clients", "N", "programs at the same time per share (default 64)", set_max_clients },
+    { "--worker-users", "RANGE", "as root: user ids for the shares' workers, one each (default 60706-61183), or none", set_worker_users },
     { "--stand-in", NULL, "offer the CPU as a stand-in GPU also beside a real one", set_stand_in },
     { "--staged", NULL, "copy as for devices with memory of their own, for tests", set_staged },
     { "--ready-fd", "N", "write a newline to this descriptor when serving", set_ready_fd },
@@ -88,7 +110,7 @@ void settings_print_help(void)
     for (size_t i = 0; i < ARRAY_LEN(rows); i++) {
         char left[40];
         snprintf(left, sizeof left, "%s%s%s", rows[i].name, rows[i].argument ? " " : "", rows[i].argument ? rows[i].argument : "");
-        printf("  %-18s %s\n", left, rows[i].help);
+        printf("  %-22s %s\n", left, rows[i].help);
     }
     puts("\nEnvironment: TRANCHE_RUN_DIR, TRANCHE_STATE_DIR, TRANCHE_WORKER (path of tranche-worker), TRANCHE_DEBUG (log more).\n"
          "Exit codes: 0 done, 1 failed, 2 usage, 3 another tranched has these directories.");
@@ -126,7 +148,8 @@ static int parse_argument(int argc, char **argv, int *i, struct parse *p, struct
 
 int settings_parse(int argc, char **argv, struct settings *ret, enum settings_action *ret_action, struct error *err)
 {
-    *ret = (struct settings){ .watchdog_ns = 30 * NS_PER_S, .quantum_ns = 2 * NS_PER_MS, .max_clients = 64, .ready_fd = -1 };
+    *ret = (struct settings){ .watchdog_ns = 30 * NS_PER_S, .quantum_ns = 2 * NS_PER_MS, .max_clients = 64, .first_user = SETTINGS_FIRST_USER,
+                              .last_user = SETTINGS_LAST_USER, .ready_fd = -1 };
     struct parse p = { .settings = ret, .action = SETTINGS_RUN };
     for (int i = 1; i < argc && p.action == SETTINGS_RUN; i++) {
         int r = parse_argument(argc, argv, &i, &p, err);

@@ -8,6 +8,9 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+/* Free for local use between systemd's homes and its dynamic users (UIDS-GIDS of systemd), and below 65536, so that containers have them too. */
+#define SETTINGS_FIRST_USER 60706
+#define SETTINGS_LAST_USER 61183
 #define SETTINGS_MAX_CLIENTS 512    /* slots of one sched page */
 
 struct settings {
@@ -17,6 +20,8 @@ struct settings {
     unsigned max_clients;     /* programs connected to one share at the same time */
     bool staged;              /* workers take the path of devices with memory of their own, for tests */
     bool stand_in;            /* offer the CPU also beside a real GPU */
+    unsigned first_user, last_user;   /* ids for the workers of shares; first 0: tranched's own */
+    bool users_wanted;        /* asked for on the command line */
     int ready_fd;             /* gets a newline when serving; -1 none */
 };
 

@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "daemon/health.h"
 #include "daemon/paths.h"
+#include "daemon/users.h"
 #include "wire/handshake.h"
 
 #include <errno.h>
@@ -237,7 +238,7 @@ static void share_free(struct share *share, bool remove)
     while (share->workers)
         worker_forget(share->workers);
     engine_put(d, share->engine, remove);
-    if (remove && text_format(cache, sizeof cache, "%s/cache/%s", d->settings.state_dir, share->wanted.share.name) == 0)
+    if (remove && paths_cache(&d->settings, share->wanted.share.name, cache, sizeof cache) == 0)
         paths_remove_tree(cache);
     free(share);
 }
@@ -312,6 +313,8 @@ static bool start_or_note(struct share *share)
 void share_load(struct daemon *d, const struct store_share *wanted)
 {
     struct share *share = share_new(d, wanted);
+    if (share)
+        users_load(share);
     if (share)
         start_or_note(share);
     else

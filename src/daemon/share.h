@@ -18,6 +18,7 @@ struct share {
     int listen_fd;
     sd_event_source *accept_source;
     struct worker *workers;
+    uid_t user;                         /* of its workers; 0: tranched's, or none needed yet */
     char problem[512];                  /* why it does not run; empty when it does */
     uint64_t refused_at_ns;             /* last refusal that became an event */
     bool accept_paused;                 /* out of descriptors: tried again at the next health check */

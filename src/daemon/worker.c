@@ -7,7 +7,9 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "daemon/health.h"
+#include "daemon/paths.h"
 #include "daemon/share.h"
+#include "daemon/users.h"
 #include "wire/handshake.h"
 
 #include <errno.h>
@@ -26,27 +28,28 @@
 
 /* What execve needs, made before fork so that the child allocates nothing. */
 struct command {
-    char *argv[32];
+    char *argv[40];
     char *envp[512];
     char memory[24], device[16], watchdog[24], cores[24], label[256], cache[PATH_MAX];
-    char pocl_memory[48], pocl_cache[PATH_MAX + 24], client[40];
+    char pocl_memory[48], client[16], user[16];
     cpu_set_t cpus;
     bool pinned;
 };
 
-/* Set or taken out for a worker: it must find the native drivers, and nothing of a tenant's loader tricks. */
-static const char *const own_variables[] = {
-    "OCL_ICD_VENDORS", "OCL_ICD_FILENAMES", "LD_PRELOAD", "LD_AUDIT", "POCL_MEMORY_LIMIT", "POCL_CACHE_DIR", "POCL_AFFINITY",
-    "TRANCHE_CLIENT_PID", "NOTIFY_SOCKET", "LISTEN_FDS", "LISTEN_PID", "LISTEN_FDNAMES",
+/* What a worker gets of tranched's environment, by beginning: where programs and libraries are, and what the drivers take. All the rest is nobody's
+ * business there (passwords stand in environments), and a tenant's code can read what its worker has. The loader's tricks are for tenants. */
+static const char *const passed_variables[] = {
+    "PATH=", "LD_LIBRARY_PATH=", "LANG=", "LC_", "TZ=", "JOURNAL_STREAM=", "TRANCHE_", "ASAN_OPTIONS=", "UBSAN_OPTIONS=",
+    "POCL_", "CUDA_", "NVIDIA_", "__NV_", "GPU_", "HSA_", "ROC", "AMD_", "HIP_", "ONEAPI_", "INTEL_", "IGC_", "NEO", "SYCL_", "ZE_", "MESA_", "LIBGL_",
+    "RUSTICL_", "GALLIUM_", "LP_", "RADEON_", "RADV_",
 };
+static const char *const set_variables[] = { "POCL_MEMORY_LIMIT=", "POCL_CACHE_DIR=", "POCL_AFFINITY=" };
 
-static bool is_own_variable(const char *entry)
+static bool begins_with_one(const char *entry, const char *const *list, size_t n)
 {
-    for (size_t i = 0; i < ARRAY_LEN(own_variables); i++) {
-        size_t n = strlen(own_variables[i]);
-        if (strncmp(entry, own_variables[i], n) == 0 && entry[n] == '=')
+    for (size_t i = 0; i < n; i++)
+        if (strncmp(entry, list[i], strlen(list[i])) == 0)
             return true;
-    }
     return false;
 }
 
@@ -72,38 +75,37 @@ static bool choose_cpus(const struct share *share, struct command *c)
     return same;
 }
 
-static void command_environment(const struct share *share, const struct gpu *gpu, pid_t client_pid, struct command *c)
+static void command_environment(const struct share *share, const struct gpu *gpu, struct command *c)
 {
     extern char **environ;
     const struct model_share *m = &share->wanted.share;
     size_t n = 0;
     for (char **e = environ; *e && n < ARRAY_LEN(c->envp) - 8; e++)
-        if (!is_own_variable(*e))
+        if (begins_with_one(*e, passed_variables, ARRAY_LEN(passed_variables)) && !begins_with_one(*e, set_variables, ARRAY_LEN(set_variables)))
             c->envp[n++] = *e;
     /* Pins what PoCL takes for the device's memory, which otherwise floats with the host's load. The whole device's: it derives the largest
      * buffer from it, and the worker counts the quota to the byte itself. PoCL takes whole GiB. */
     snprintf(c->pocl_memory, sizeof c->pocl_memory, "POCL_MEMORY_LIMIT=%" PRIu64, (gpu->memory_bytes + GIB - 1) / GIB);
-    snprintf(c->pocl_cache, sizeof c->pocl_cache, "POCL_CACHE_DIR=%s", c->cache);
-    snprintf(c->client, sizeof c->client, "TRANCHE_CLIENT_PID=%d", (int)client_pid);
     c->envp[n++] = c->pocl_memory;
-    c->envp[n++] = c->pocl_cache;
-    c->envp[n++] = c->client;
     if (m->cores && choose_cpus(share, c))
         c->envp[n++] = "POCL_AFFINITY=1";
 }
 
-static void command_arguments(struct share *share, const struct gpu *gpu, struct command *c)
+static void command_arguments(struct share *share, const struct gpu *gpu, pid_t client_pid, uid_t user, struct command *c)
 {
     struct daemon *d = share->daemon;
     struct model_share *m = &share->wanted.share;
     char *const fixed[] = {
         d->worker_path, "--client-fd", "3", "--page-fd", "4", "--share", m->name, "--platform", (char *)gpu->opencl.platform,
         "--device", c->device, "--memory", c->memory, "--label", c->label, "--cache", c->cache, "--watchdog", c->watchdog,
+        "--client-pid", c->client,
     };
     size_t n = ARRAY_LEN(fixed);
     snprintf(c->device, sizeof c->device, "%u", gpu->opencl.index);
     snprintf(c->memory, sizeof c->memory, "%" PRIu64, m->memory_bytes);
     snprintf(c->watchdog, sizeof c->watchdog, "%" PRIu64, m->watchdog_ns);
+    snprintf(c->client, sizeof c->client, "%d", (int)client_pid);
+    snprintf(c->user, sizeof c->user, "%u", (unsigned)user);
     snprintf(c->label, sizeof c->label, "%s %s of %s%s", model_get(m->model)->name, m->profile, gpu->name,
              gpu->stand_in ? ", a stand-in GPU" : "");
     memcpy(c->argv, fixed, sizeof fixed);
@@ -111,6 +113,10 @@ static void command_arguments(struct share *share, const struct gpu *gpu, struct
         snprintf(c->cores, sizeof c->cores, "%u-%u", m->first_core, m->first_core + m->cores - 1);
         c->argv[n++] = "--cores";
         c->argv[n++] = c->cores;
+    }
+    if (user) {
+        c->argv[n++] = "--user";
+        c->argv[n++] = c->user;
     }
     if (d->settings.staged)
         c->argv[n++] = "--staged";
@@ -121,13 +127,14 @@ static int command_prepare(struct share *share, pid_t client_pid, struct command
     const struct gpu *gpu = share_gpu(share);
     if (!gpu || !gpu->has_opencl)
         return error_set(err, -ENODEV, "%s has no OpenCL device now", share->wanted.gpu);
-    if (text_format(c->cache, sizeof c->cache, "%s/cache/%s", share->daemon->settings.state_dir, share->wanted.share.name) < 0)
+    if (paths_cache(&share->daemon->settings, share->wanted.share.name, c->cache, sizeof c->cache) < 0)
         return error_set(err, -ENAMETOOLONG, "path too long for the program cache");
-    /* Without a cache programs are built anew each time: slower, but no reason to refuse a tenant. */
-    if (io_make_dirs(c->cache, err) < 0)
-        log_warning("share %s: no program cache: %s", share->wanted.share.name, err->text);
-    command_arguments(share, gpu, c);
-    command_environment(share, gpu, client_pid, c);
+    uid_t user;
+    int r = users_of_share(share, c->cache, &user, err);
+    if (r < 0)
+        return r;
+    command_arguments(share, gpu, client_pid, user, c);
+    command_environment(share, gpu, c);
     return 0;
 }
 
@@ -167,6 +174,10 @@ static void worker_exec(const struct command *c, int client_fd, int page_fd)
 static const char *describe_exit(const struct worker *w, char *buf, size_t size)
 {
     siginfo_t info = { 0 };
+    /* What it left behind, a linker at work or worse, goes with it: no worker can leave its process group. Before the status is taken, while the
+     * number still belongs to it. */
+    if (!w->adopted)
+        kill(-w->pid, SIGKILL);
     bool known = !w->adopted && waitid(P_PIDFD, (id_t)w->pidfd, &info, WEXITED | WNOHANG) == 0 && info.si_pid != 0;
     if (known && info.si_code != CLD_EXITED)
         snprintf(buf, size, "was ended by signal %d (%s)", info.si_status, strsignal(info.si_status));
@@ -248,52 +259,57 @@ int worker_start(struct share *share, int client_fd, pid_t client_pid, struct er
     return r;
 }
 
-/* Is this process really a worker of this share? Page and pid could be stale, or written by a worker that a tenant took over. */
-static bool is_worker_of(pid_t pid, const struct share *share)
+/* The value behind `name` in a list of strings, each ended by a zero byte. */
+static const char *argument_after(const char *list, size_t size, const char *name)
 {
-    static const char *const begin[] = { "--client-fd", "3", "--page-fd", "4", "--share" };
+    for (const char *p = list; p < list + size; p += strlen(p) + 1)
+        if (strcmp(p, name) == 0 && p + strlen(p) + 1 < list + size)
+            return p + strlen(p) + 1;
+    return NULL;
+}
+
+static uid_t user_of_process(pid_t pid)
+{
+    char path[64], text[4096];
+    unsigned user = (unsigned)-1;
+    snprintf(path, sizeof path, "/proc/%d/status", (int)pid);
+    const char *line = io_read_text(AT_FDCWD, path, text, sizeof text) < 0 ? NULL : strstr(text, "\nUid:");
+    return line && sscanf(line, "\nUid: %u", &user) == 1 ? user : (uid_t)-1;
+}
+
+/* Is this process really a worker of this share, and whose? Page and pid could be stale, or written by a worker that a tenant took over. */
+static bool is_worker_of(pid_t pid, const struct share *share, pid_t *ret_client_pid)
+{
     char path[64], text[8192];
-    struct stat st;
-    size_t matched = 0;
-    snprintf(path, sizeof path, "/proc/%d", (int)pid);
-    if (stat(path, &st) < 0 || st.st_uid != geteuid())
+    uid_t user = user_of_process(pid);
+    if (user != geteuid() && (user < share->daemon->settings.first_user || user > share->daemon->settings.last_user))
         return false;
     snprintf(path, sizeof path, "/proc/%d/cmdline", (int)pid);
     _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
     ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-    text[MAX(n, 0)] = '\0';
-    for (char *p = text; p < text + MAX(n, 0); p += strlen(p) + 1) {
-        if (matched == ARRAY_LEN(begin))
-            return strcmp(p, share->wanted.share.name) == 0;
-        matched = strcmp(p, begin[matched]) == 0 ? matched + 1 : 0;
-    }
-    return false;
-}
-
-static pid_t read_client_pid(pid_t worker)
-{
-    char path[64], text[32768];
-    snprintf(path, sizeof path, "/proc/%d/environ", (int)worker);
-    _cleanup_close_ int fd = open(path, O_RDONLY | O_CLOEXEC);
-    ssize_t n = fd >= 0 ? read(fd, text, sizeof text - 1) : 0;
-    text[MAX(n, 0)] = '\0';
-    for (char *p = text; p < text + MAX(n, 0); p += strlen(p) + 1)
-        if (strncmp(p, "TRANCHE_CLIENT_PID=", 19) == 0)
-            return (pid_t)strtol(p + 19, NULL, 10);
-    return 0;
+    if (n <= 0)
+        return false;
+    text[n] = '\0';
+    const char *client_fd = argument_after(text, (size_t)n, "--client-fd"), *name = argument_after(text, (size_t)n, "--share");
+    const char *client = argument_after(text, (size_t)n, "--client-pid");
+    if (!client_fd || strcmp(client_fd, "3") != 0 || !name || strcmp(name, share->wanted.share.name) != 0)
+        return false;
+    *ret_client_pid = client ? (pid_t)strtol(client, NULL, 10) : 0;
+    return true;
 }
 
 int worker_adopt(struct share *share, pid_t pid, struct error *err)
 {
     /* The descriptor first, then the check: afterwards the pid cannot come to mean another process. */
+    pid_t client_pid;
     int pidfd = pid > 0 ? pidfd_open(pid, 0) : -1;
     if (pidfd < 0)
         return error_set(err, -ESRCH, "worker %d is gone", (int)pid);
-    if (!is_worker_of(pid, share)) {
+    if (!is_worker_of(pid, share, &client_pid)) {
         close(pidfd);
         return error_set(err, -EPERM, "process %d is no worker of share %s", (int)pid, share->wanted.share.name);
     }
-    return worker_watch(share, pid, pidfd, read_client_pid(pid), true, err);
+    return worker_watch(share, pid, pidfd, client_pid, true, err);
 }
 
 struct worker *worker_find(struct share *share, pid_t pid)

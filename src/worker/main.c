@@ -13,6 +13,7 @@
 #include "worker/gate.h"
 #include "worker/intake.h"
 #include "worker/probe.h"
+#include "worker/sandbox.h"
 #include "worker/slices.h"
 #include "worker/svm.h"
 
@@ -51,7 +52,7 @@ static int parse_options(int argc, char **argv, struct options *o, struct error 
     static const struct option longs[] = {
         { "client-fd", 1, NULL, 'c' }, { "page-fd", 1, NULL, 'p' }, { "share", 1, NULL, 's' }, { "platform", 1, NULL, 'P' }, { "device", 1, NULL, 'd' },
         { "memory", 1, NULL, 'm' }, { "label", 1, NULL, 'l' }, { "cache", 1, NULL, 'C' }, { "watchdog", 1, NULL, 'w' }, { "cores", 1, NULL, 'k' },
-        { "staged", 0, NULL, 'S' }, { NULL, 0, NULL, 0 },
+        { "user", 1, NULL, 'u' }, { "client-pid", 1, NULL, 'i' }, { "staged", 0, NULL, 'S' }, { NULL, 0, NULL, 0 },
     };
     uint64_t n = 0;
     const char *spin = getenv("TRANCHE_SPIN_US");
@@ -65,6 +66,8 @@ static int parse_options(int argc, char **argv, struct options *o, struct error 
         case 'd': r = text_parse_u64(optarg, "--device", 0, 63, &n, err); o->device = (unsigned)n; break;
         case 'm': r = text_parse_u64(optarg, "--memory", 1, UINT64_C(1) << 50, &o->memory_bytes, err); break;
         case 'w': r = text_parse_u64(optarg, "--watchdog", 1, UINT64_MAX, &o->watchdog_ns, err); break;
+        case 'u': r = text_parse_u64(optarg, "--user", 1, UINT32_MAX - 1, &n, err); o->user = (uid_t)n; break;
+        case 'i': break;                /* for a restarted tranched to read */
         case 's': o->share = optarg; break;
         case 'P': o->platform = optarg; break;
         case 'l': o->label = optarg; break;
@@ -201,7 +204,7 @@ static void open_all(struct session *s)
     if (sched_page_open(s->options.page_fd, &s->page, &err) < 0 || sched_client_join(s->page, s->options.share, &s->client, &err) < 0)
         refuse(WIRE_REFUSED_FULL, err.text);
     close(s->options.page_fd);          /* the page holds its own */
-    if (sandbox_files(&s->options, &err) < 0)
+    if (sandbox_enter(&s->options, &err) < 0)
         refuse(WIRE_REFUSED_DRIVER, err.text);
     if (s->options.cores)
         unbind_cores();
@@ -221,8 +224,6 @@ static void open_all(struct session *s)
     if ((s->driver.unified && !s->arena) || !s->gate || !s->intake)
         refuse(WIRE_REFUSED_DRIVER, "out of memory");
     s->svm = s->driver.svm ? svm_new(s) : NULL;
-    if (sandbox_calls(s, &err) < 0)
-        refuse(WIRE_REFUSED_DRIVER, err.text);
 }
 
 static void send_welcome(struct session *s)
@@ -233,6 +234,14 @@ static void send_welcome(struct session *s)
         _exit(EXIT_DONE);           /* the client left while the driver was opening */
     if (!s->svm)
         close(s->region_fd);
+}
+
+/* After the welcome, since no worker sends on its socket any more; before the first byte of the ring is read. */
+static void close_sandbox(const struct session *s)
+{
+    struct error err;
+    if (sandbox_close(s, &err) < 0)
+        session_fail("%s", err.text);
 }
 
 static void watchdog(const struct session *s)
@@ -276,6 +285,7 @@ int main(int argc, char **argv)
     read_hello(session.options.client_fd);
     open_all(&session);
     send_welcome(&session);
+    close_sandbox(&session);
     intake_start(session.intake);
     watch(&session);
 }

@@ -15,12 +15,14 @@
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 struct options {
     int client_fd, page_fd;
     const char *share, *platform, *label, *cache, *cores;
     unsigned device;
     uint64_t memory_bytes, watchdog_ns, spin_ns;
+    uid_t user;                /* what to become; 0: stay */
     bool staged;
 };
 
@@ -69,7 +71,3 @@ ssize_t output_receive(int sock, void *data, size_t n);
 void facts_collect(const struct session *s, struct wire_out *out);
 /* What a sub-device answers otherwise than the whole device: {u32 name, blob value} and so on. */
 void facts_of_part(const struct session *s, cl_device_id part, struct wire_out *out);
-/* Keeps what the worker needs and gives up the rest; the list of rights kept stands in sandbox.c. Files before the driver is opened, since
- * Landlock holds only for the calling thread and those it starts; system calls afterwards, for all threads. */
-int sandbox_files(const struct options *o, struct error *err);
-int sandbox_calls(const struct session *s, struct error *err);

@@ -627,7 +627,6 @@ def test_options_and_binaries(world):
             client = world.open()
 
 
-@pytest.mark.xfail(strict=True, reason="the worker's compiler may still read what tranched's user may read")
 def test_compiler_reads_no_files_of_the_host(world):
     """The compiler runs as tranched's user; what that user may read is not the tenant's to see."""
     secret = world.daemon.folder / "secret"
