@@ -171,9 +171,29 @@ def test_odd_descriptors_for_stdout(world):
 
 
 def test_words_after_the_handshake(world):
+    """Nobody reads them before a message says that they are there; they are its own affair."""
     client = world.open()
-    client.send(b"one more thing")
+    client.send(b"one more thing" * 1000)
+    assert client.works()
+
+
+def test_output_that_never_comes(world):
+    client = world.open()
+    client.post("output")
     assert client.ended()
+
+
+@pytest.mark.parametrize("count", [0, 1, 2, 100])
+def test_output_with_many_descriptors(world, count):
+    client = world.open()
+    worker = world.share.workers()[0]
+    usual = len(os.listdir(f"/proc/{worker}/fd"))
+    with open("/dev/null", "wb") as null:
+        for _ in range(10):
+            client.send(b"x", [null.fileno()] * count)
+            assert client.error("output") == 0
+    assert len(os.listdir(f"/proc/{worker}/fd")) <= usual
+    assert client.works()
 
 
 # ---- the ring's header ----
@@ -251,7 +271,7 @@ def test_frames_that_cannot_be(world, size, op):
 
 def test_every_message_cut_short(world):
     for name in world.op:
-        if name == "facts":              # has no fields
+        if name in ("facts", "output", "svm_place"):     # have no fields
             continue
         client = world.client().connect()
         client.post(name, b"\1\0")
