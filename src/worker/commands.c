@@ -37,20 +37,20 @@ static bool decode_body(struct command *c, struct wire_in *in)
                kernel_decode_arguments(c, ARGUMENT_COUNT_MAX);
     case WIRE_OP_write_inline:
         wire_get_write_inline(in, &c->u.write_inline);
-        return !in->bad && take_objects(c, 1, &c->u.write_inline.mem, OBJECT_MEM);
+        return !in->bad && take_objects(c, 1, &c->u.write_inline.mem, OBJECT_MEM) && !c->objects[0]->u.mem.image;
     case WIRE_OP_stream_write:
     case WIRE_OP_stream_read:
         wire_get_stream_write(in, &c->u.stream);
-        return !in->bad && c->u.stream.channel < WIRE_STREAM_CHANNELS && take_objects(c, 1, &c->u.stream.mem, OBJECT_MEM);
+        return !in->bad && c->u.stream.channel < WIRE_STREAM_CHANNELS && take_objects(c, 1, &c->u.stream.mem, OBJECT_MEM) && !c->objects[0]->u.mem.image;
     case WIRE_OP_copy:
         wire_get_copy(in, &c->u.copy);
-        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.copy.source, c->u.copy.target }, OBJECT_MEM);
+        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.copy.source, c->u.copy.target }, OBJECT_MEM) && images(c, false, false);
     case WIRE_OP_copy_rect:
         wire_get_copy_rect(in, &c->u.copy_rect);
-        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.copy_rect.source, c->u.copy_rect.target }, OBJECT_MEM);
+        return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.copy_rect.source, c->u.copy_rect.target }, OBJECT_MEM) && images(c, false, false);
     case WIRE_OP_fill:
         wire_get_fill(in, &c->u.fill);
-        return !in->bad && take_objects(c, 1, &c->u.fill.mem, OBJECT_MEM);
+        return !in->bad && take_objects(c, 1, &c->u.fill.mem, OBJECT_MEM) && !c->objects[0]->u.mem.image;
     case WIRE_OP_copy_image:
         wire_get_copy_image(in, &c->u.copy_image);
         return !in->bad && take_objects(c, 2, (uint32_t[]){ c->u.copy_image.source, c->u.copy_image.target }, OBJECT_MEM) && images(c, true, true);
@@ -63,6 +63,11 @@ static bool decode_body(struct command *c, struct wire_in *in)
     case WIRE_OP_fill_image:
         wire_get_fill_image(in, &c->u.fill_image);
         return !in->bad && c->u.fill_image.color.size <= 16 && take_objects(c, 1, &c->u.fill_image.image, OBJECT_MEM) && c->objects[0]->u.mem.image;
+    case WIRE_OP_write_image:
+    case WIRE_OP_read_image:
+        wire_get_write_image(in, &c->u.transfer_image);
+        return !in->bad && c->u.transfer_image.window < WIRE_STREAM_CHANNELS * WIRE_STREAM_CHUNKS && take_objects(c, 1, &c->u.transfer_image.image, OBJECT_MEM) &&
+               c->objects[0]->u.mem.image;
     case WIRE_OP_marker:
         return true;
     default:
@@ -169,6 +174,25 @@ static cl_int submit_fill_image(struct queue *q, struct command *c, cl_mem image
     return clEnqueueFillImage(q->native, image, color, triple(m->origin).n, triple(m->region).n, 0, NULL, &c->native);
 }
 
+/* Whether the pixels, without gaps, fit a window. */
+static bool fits_window(const struct object *image, const uint64_t region[3])
+{
+    uint64_t bytes = image->u.mem.element;
+    for (int i = 0; i < 3; i++)
+        if (region[i] == 0 || __builtin_mul_overflow(bytes, region[i], &bytes))
+            return false;
+    return bytes <= WIRE_STREAM_CHUNK_BYTES;
+}
+
+static cl_int submit_transfer_image(struct queue *q, struct command *c, cl_mem image)
+{
+    const struct wire_write_image *m = &c->u.transfer_image;
+    uint8_t *window = (uint8_t *)q->session->header + WIRE_ARENA_OFFSET + m->window * WIRE_STREAM_CHUNK_BYTES;
+    struct triple origin = triple(m->origin), region = triple(m->region);
+    return c->op == WIRE_OP_write_image ? clEnqueueWriteImage(q->native, image, CL_FALSE, origin.n, region.n, 0, 0, window, 0, NULL, &c->native)
+                                        : clEnqueueReadImage(q->native, image, CL_FALSE, origin.n, region.n, 0, 0, window, 0, NULL, &c->native);
+}
+
 static cl_int submit_image_copy(struct queue *q, struct command *c, cl_mem source, cl_mem target)
 {
     const struct wire_copy_image *i = &c->u.copy_image;
@@ -220,6 +244,8 @@ static bool stays_inside(const struct command *c)
                inside_rect(b, r->target_origin, r->region, r->target_row, r->target_slice);
     case WIRE_OP_fill: return inside(a, c->u.fill.offset, c->u.fill.size);
     case WIRE_OP_fill_image: return image_numbers(c->u.fill_image.origin, c->u.fill_image.region);
+    case WIRE_OP_write_image:
+    case WIRE_OP_read_image: return image_numbers(c->u.transfer_image.origin, c->u.transfer_image.region) && fits_window(a, c->u.transfer_image.region);
     case WIRE_OP_copy_image:
         return image_numbers(c->u.copy_image.source_origin, c->u.copy_image.region) && image_numbers(c->u.copy_image.target_origin, c->u.copy_image.region);
     case WIRE_OP_image_to_buffer:
@@ -251,6 +277,8 @@ void command_submit(struct queue *q, struct command *c)
         c->status = clEnqueueFillBuffer(q->native, a, fill->pattern.data, fill->pattern.size, fill->offset, fill->size, 0, NULL, &c->native);
         break;
     case WIRE_OP_fill_image: c->status = submit_fill_image(q, c, a); break;
+    case WIRE_OP_write_image:
+    case WIRE_OP_read_image: c->status = submit_transfer_image(q, c, a); break;
     default: c->status = submit_image_copy(q, c, a, b); break;
     }
 }
@@ -259,6 +287,8 @@ uint64_t command_cost_ns(const struct session *s, struct command *c)
 {
     switch (c->op) {
     case WIRE_OP_ndrange: return kernel_cost_ns(c, gate_quantum_ns(s->gate));
+    case WIRE_OP_write_image:
+    case WIRE_OP_read_image: return 5000 + WIRE_STREAM_CHUNK_BYTES / COPY_BYTES_PER_NS;
     case WIRE_OP_write_inline: return 5000;
     case WIRE_OP_copy: return 5000 + c->u.copy.size / COPY_BYTES_PER_NS;
     case WIRE_OP_copy_rect: return 5000 + c->objects[1]->u.mem.size / COPY_BYTES_PER_NS;

@@ -236,24 +236,29 @@ static cl_int image_native(struct session *s, struct object *o, const struct wir
 {
     bool sliced = m->kind == CL_MEM_OBJECT_IMAGE3D || m->kind == CL_MEM_OBJECT_IMAGE1D_ARRAY || m->kind == CL_MEM_OBJECT_IMAGE2D_ARRAY;
     cl_image_desc d = { .image_type = m->kind, .image_width = m->width, .image_height = m->height, .image_depth = m->depth, .image_array_size = m->layers,
-                        .image_row_pitch = o->parent && m->kind == CL_MEM_OBJECT_IMAGE1D_BUFFER ? 0 : row, .image_slice_pitch = sliced ? slice : 0 };
+                        .image_row_pitch = row, .image_slice_pitch = sliced ? slice : 0 };
+    bool in_arena = o->u.mem.offset != WIRE_NO_OFFSET;
     cl_int e;
     if (o->parent)
         d.buffer = o->parent->u.mem.native;
-    o->u.mem.native = clCreateImage(s->driver.context, access_flags(m->flags) | (o->parent ? 0 : CL_MEM_USE_HOST_PTR), f, &d,
-                                    o->parent ? NULL : (uint8_t *)s->header + WIRE_ARENA_OFFSET + o->u.mem.offset, &e);
+    if (!in_arena)
+        d.image_slice_pitch = 0;
+    if (!in_arena && (!o->parent || m->kind == CL_MEM_OBJECT_IMAGE1D_BUFFER))
+        d.image_row_pitch = 0;
+    o->u.mem.native = clCreateImage(s->driver.context, access_flags(m->flags) | (in_arena ? CL_MEM_USE_HOST_PTR : 0), f, &d,
+                                    in_arena ? (uint8_t *)s->header + WIRE_ARENA_OFFSET + o->u.mem.offset : NULL, &e);
     return e;
 }
 
-/* Images live in the arena with rows that both sides know, or in a buffer that does. */
+/* On unified devices images live in the arena with rows that both sides know, or in a buffer that does; on others they are the driver's own. */
 static cl_int image_open(struct session *s, struct object *o, const struct wire_image_create *m, struct wire_image_create_answer *a)
 {
     cl_image_format f = { m->order, m->type };
     cl_int e = CL_INVALID_IMAGE_DESCRIPTOR;
     uint64_t total;
-    o->u.mem.offset = WIRE_NO_OFFSET;
+    o->u.mem.offset = a->offset = WIRE_NO_OFFSET;
     o->u.mem.image = true;
-    a->element = (uint32_t)element_size(s, &f, &e);
+    o->u.mem.element = a->element = (uint32_t)element_size(s, &f, &e);
     if (!a->element)
         return e;
     if (!image_layout(m, a->element, &a->row, &a->slice, &total))
@@ -266,24 +271,20 @@ static cl_int image_open(struct session *s, struct object *o, const struct wire_
     if (total > s->driver.max_alloc || !reserve(s, total))
         return CL_MEM_OBJECT_ALLOCATION_FAILURE;
     o->u.mem.reserved = total;
-    o->u.mem.offset = arena_take(s->arena, total, 4096);
-    if (o->u.mem.offset == WIRE_NO_OFFSET)
-        return CL_MEM_OBJECT_ALLOCATION_FAILURE;
-    a->offset = o->u.mem.offset;
+    if (s->driver.unified)
+        a->offset = o->u.mem.offset = arena_take(s->arena, total, 4096);     /* without a hole of this size it is the driver's own */
     return image_native(s, o, m, &f, a->row, a->slice);
 }
 
 static void serve_image_create(struct session *s, const struct answer *a, const struct wire_image_create *m)
 {
-    struct wire_image_create_answer answer = { .error = CL_INVALID_OPERATION };
-    if (s->driver.unified) {
-        struct object *o = object_new(s, OBJECT_MEM);
-        answer.error = image_open(s, o, m, &answer);
-        if (answer.error == CL_SUCCESS)
-            objects_put(m->mem, o);
-        else
-            object_unref(o);
-    }
+    struct wire_image_create_answer answer = { 0 };
+    struct object *o = object_new(s, OBJECT_MEM);
+    answer.error = image_open(s, o, m, &answer);
+    if (answer.error == CL_SUCCESS)
+        objects_put(m->mem, o);
+    else
+        object_unref(o);
     ANSWER(a, image_create, .error = answer.error, .offset = answer.offset, .row = answer.row, .slice = answer.slice, .element = answer.element);
 }
 

@@ -53,7 +53,6 @@ static const char *const carried_features[] = {
     "__opencl_c_images", "__opencl_c_3d_image_writes", "__opencl_c_read_write_images",
 };
 
-/* Carried where images are: on unified devices (the pixels are in the arena). */
 static const cl_device_info image_infos[] = {
     CL_DEVICE_IMAGE_SUPPORT, CL_DEVICE_MAX_READ_IMAGE_ARGS, CL_DEVICE_MAX_WRITE_IMAGE_ARGS, CL_DEVICE_MAX_READ_WRITE_IMAGE_ARGS, CL_DEVICE_MAX_SAMPLERS,
     CL_DEVICE_IMAGE_PITCH_ALIGNMENT, CL_DEVICE_IMAGE_BASE_ADDRESS_ALIGNMENT, CL_DEVICE_IMAGE2D_MAX_WIDTH, CL_DEVICE_IMAGE2D_MAX_HEIGHT, CL_DEVICE_IMAGE3D_MAX_WIDTH,
@@ -196,10 +195,8 @@ void facts_collect(const struct session *s, struct wire_out *out)
     put_absent(out);
     if (s->driver.parts_max)
         put_infos(s, out, partition_infos, ARRAY_LEN(partition_infos));
-    if (s->driver.unified) {
-        put_infos(s, out, image_infos, ARRAY_LEN(image_infos));     /* the later answer counts */
-        put_formats(s, out);
-    }
+    put_infos(s, out, image_infos, ARRAY_LEN(image_infos));     /* the later answer counts */
+    put_formats(s, out);
 }
 
 static void put_part(const struct session *s, cl_device_id part, cl_device_info name, bool always, struct wire_out *out)

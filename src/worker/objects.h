@@ -22,6 +22,7 @@ struct object {
             uint64_t size, offset;     /* place in the arena, or WIRE_NO_OFFSET */
             uint64_t reserved;         /* of the quota */
             bool image;
+            uint32_t element;          /* bytes of a pixel */
             _Atomic bool released;     /* by the client */
         } mem;
         struct {

@@ -29,6 +29,7 @@ struct command {
         struct wire_image_to_buffer image_to_buffer;
         struct wire_buffer_to_image buffer_to_image;
         struct wire_fill_image fill_image;
+        struct wire_write_image transfer_image;   /* both directions: same fields */
     } u;
     cl_event native;                   /* once given to the driver */
     cl_int status;                     /* CL_SUCCESS, or why it failed */

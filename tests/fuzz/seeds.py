@@ -39,6 +39,8 @@ COMMANDS = {
     "image_to_buffer": u32(IMAGE, BUFFER) + u64(*[0] * 3, 4, 4, 1, 64),
     "buffer_to_image": u32(BUFFER, IMAGE) + u64(*[0] * 3, 4, 4, 1, 64),
     "fill_image": u32(IMAGE) + u64(*[0] * 3, 4, 4, 1) + blob(b"x" * 16),
+    "write_image": u32(IMAGE) + u64(*[0] * 3, 4, 4, 1) + u32(3),
+    "read_image": u32(IMAGE) + u64(*[0] * 3, 4, 4, 1) + u32(15),
     "marker": b"",
 }
 TEXT = b"""/* a */ kernel void f(global int *x) { // get_group_id

@@ -312,6 +312,8 @@ def test_handles_in_use_or_out_of_range(world, handle):
     ("image_to_buffer", lambda c: u32(2, 3) + x3(0) + x3(1) + u64(0)),
     ("buffer_to_image", lambda c: u32(2, 3) + x3(0) + x3(1) + u64(0)),
     ("fill_image", lambda c: u32(2) + x3(0) + x3(1) + blob(b"x" * 16)),
+    ("write_image", lambda c: u32(2) + x3(0) + x3(1) + u32(0)),
+    ("read_image", lambda c: u32(5) + x3(0) + x3(1) + u32(0)),
 ])
 def test_handles_of_another_kind(world, name, payload):
     client = world.open()
@@ -533,6 +535,42 @@ def test_images_of_any_size(world, image):
         for kind in (0x10F1, 0x10F3, 0x10F2, 0x4242, 0):
             client.call("image_create", u32(40 + kind % 7) + u64(1) + u32(0x10B5, 0x10DA, kind) + image)
             assert world.share.used() <= 256 * MIB
+
+
+def make_image(client, handle, width, height):
+    """2D, four bytes a pixel."""
+    assert client.error("image_create", u32(handle) + u64(1) + u32(0x10B5, 0x10DA, 0x10F1) + u64(width, height, 1, 1) + u32(0) + u64(0)) == 0
+
+
+@pytest.mark.parametrize("name,payload", [
+    ("write_inline", u32(40) + u64(0) + blob(b"x" * 16)), ("stream_read", u32(40) + u64(0, 16) + u32(0)), ("copy", u32(40, 2) + u64(0, 0, 16)),
+    ("copy", u32(2, 40) + u64(0, 0, 16)), ("copy_rect", u32(2, 40) + x3(0, 0, 0) * 2 + x3(4) + u64(0, 0, 0, 0)), ("fill", u32(40) + u64(0, 16) + blob(b"abcd")),
+], ids=str)
+def test_images_are_no_buffers(world, name, payload):
+    client = world.open()
+    make_image(client, 40, 64, 64)
+    assert client.run(name, payload) is None
+
+
+@pytest.mark.parametrize("name", ["write_image", "read_image"])
+def test_windows_and_places_of_images(world, name):
+    client = world.open()
+    make_image(client, 40, 64, 64)
+    make_image(client, 41, 1024, 1024)
+    assert client.run(name, u32(40) + x3(0, 0, 0) + x3(64, 64) + u32(15)) == 0
+    for payload in (u32(41) + x3(0, 0, 0) + x3(1024, 257) + u32(15), u32(41) + x3(0, 0, 0) + x3(1 << 32, 1) + u32(0), u32(40) + x3(0, 0, 0) + x3(0, 1) + u32(0),
+                    u32(40) + x3(0, 0, 0) + x3((1 << 64) - 1, (1 << 64) - 1, (1 << 64) - 1) + u32(0), u32(40) + x3(64, 0, 0) + x3(1) + u32(0),
+                    u32(40) + x3(0, 60, 0) + x3(1, 5) + u32(0), u32(40) + x3((1 << 64) - 1, 0, 0) + x3(2) + u32(0), u32(40) + x3(0, 0, 1) + x3(1) + u32(0),
+                    u32(40) + x3(0, 0, 0) + x3(1, 1, 2) + u32(0), u32(40) + x3((1 << 32) - 1, 0, 0) + x3(2) + u32(0)):
+        status = client.run(name, payload)
+        assert status is None or status < 0, (payload, status)
+        if status is None:
+            client.close()
+            client = world.open()
+            make_image(client, 40, 64, 64)
+            make_image(client, 41, 1024, 1024)
+    assert client.works()
+    assert client.run(name, u32(40) + x3(0, 0, 0) + x3(1) + u32(16)) is None
 
 
 @pytest.mark.parametrize("channel", [4, 1000, 0xFFFFFFFF])

@@ -7,7 +7,7 @@ import pytest
 
 from conftest import Daemon, wait_until
 
-GROUPS = ["events", "transfers", "maps", "kernels", "images", "programs", "errors", "threads", "lifetime", "absent", "processes", "svm", "parts"]
+GROUPS = ["events", "transfers", "maps", "kernels", "images", "programs", "errors", "threads", "lifetime", "absent", "processes", "svm", "parts", "pixels"]
 
 # Checks that do not pass as a tenant, and why. One that passes after all fails the test, so that this list stays true.
 NOT_AS_A_TENANT = {

@@ -73,6 +73,7 @@ struct transfer {
     uint8_t *host;
     uint64_t host_start, mem_start;                       /* of the first byte */
     uint64_t region[3], host_row, host_slice, mem_row, mem_slice;   /* bytes, rows, slices; linear: {size, 1, 1} */
+    size_t origin[3];                                     /* in pixels, where mem is an image */
     void *owned;                                          /* freed once the copy is done or has failed */
 };
 
@@ -225,6 +226,7 @@ void command_begin(struct command *c, cl_uint nwait, const cl_event *wait);
 cl_int command_push(struct command *c, enum wire_op op, cl_command_queue q, cl_command_type type, cl_event *event);
 cl_int queue_marker(cl_command_queue q, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event);
 cl_command_queue queue_internal(void);                    /* for this library's own transfers: of no context; NULL on failure */
+uint64_t queue_last(cl_command_queue q);                  /* sequence number of the last command */
 bool queue_idle(cl_command_queue q);
 cl_int queue_drain(cl_command_queue q);                   /* waits for everything enqueued so far */
 
@@ -243,6 +245,7 @@ cl_int host_run_later(cl_command_queue q, const struct host_work *work, cl_comma
 
 /* Transfers (transfer.c). */
 void transfer_linear(struct transfer *t, cl_mem mem, bool write, void *host, uint64_t offset, uint64_t size);
+cl_int transfer_stream(const struct transfer *t);         /* stream.c: where the object does not live in the arena */
 cl_int transfer_run(const struct transfer *t);            /* copies now; the caller has waited for whatever must come before */
 /* As part of a queue. Takes over t->owned, also on failure. */
 cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool blocking, cl_command_type type, cl_uint nwait, const cl_event *wait,

@@ -1,5 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Images of unified devices: pixels in rows in the shared arena, so that reads, writes and maps are rectangular transfers (transfer.c). */
+/* Images. On unified devices pixels are in rows in the shared arena, so that reads, writes and maps are rectangular transfers (transfer.c); elsewhere they
+ * are the driver's own, and travel in bands (stream.c). */
 #include "guest/opencl/guest.h"
 
 #include <stdlib.h>
@@ -140,7 +141,7 @@ static cl_int image_open(cl_mem m)
     im->element = a.element;
     im->row = a.row;
     im->slice = a.slice;
-    m->memory = d->buffer ? d->buffer->memory : l->arena + a.offset;
+    m->memory = d->buffer ? d->buffer->memory : a.offset != WIRE_NO_OFFSET ? l->arena + a.offset : NULL;
     size_t n[3];
     extent(d, n);
     m->size = d->image_type == CL_MEM_OBJECT_IMAGE1D_ARRAY ? im->slice * n[1] : has_slices(d->image_type) ? im->slice * n[2] : im->row * n[1];
@@ -152,7 +153,7 @@ static void view_of(struct transfer *t, cl_mem m, bool write, void *host, const 
 {
     const struct image *im = m->image;
     bool layers_are_rows = im->desc.image_type == CL_MEM_OBJECT_IMAGE1D_ARRAY;
-    *t = (struct transfer){ .mem = m, .write = write, .host = host, .region = { region[0] * im->element, region[1], region[2] } };
+    *t = (struct transfer){ .mem = m, .write = write, .host = host, .origin = { origin[0], origin[1], origin[2] }, .region = { region[0] * im->element, region[1], region[2] } };
     t->mem_row = layers_are_rows ? im->slice : im->row;
     t->mem_slice = im->slice;
     t->mem_start = origin[2] * t->mem_slice + origin[1] * t->mem_row + origin[0] * im->element;
@@ -474,6 +475,19 @@ cl_int CL_API_CALL clEnqueueFillImage(cl_command_queue q, cl_mem image, const vo
     return command_push(&c, WIRE_OP_fill_image, q, CL_COMMAND_FILL_IMAGE, event);
 }
 
+/* Of what a map shows: the application's own memory, the arena, or a copy without gaps. */
+static void map_pitches(cl_mem m, const size_t *region, size_t *ret_row, size_t *ret_slice)
+{
+    const struct image *im = m->image;
+    if (m->host_pointer || m->memory) {
+        *ret_row = m->host_pointer ? im->host_row : im->row;
+        *ret_slice = m->host_pointer ? im->host_slice : im->slice;
+    } else {
+        *ret_row = region[0] * im->element;
+        *ret_slice = im->desc.image_type == CL_MEM_OBJECT_IMAGE1D_ARRAY ? *ret_row : *ret_row * region[1];
+    }
+}
+
 void *CL_API_CALL clEnqueueMapImage(cl_command_queue q, cl_mem m, cl_bool blocking, cl_map_flags flags, const size_t *origin, const size_t *region, size_t *row,
                                     size_t *slice, cl_uint nwait, const cl_event *wait, cl_event *event, cl_int *errcode_ret)
 {
@@ -486,13 +500,13 @@ void *CL_API_CALL clEnqueueMapImage(cl_command_queue q, cl_mem m, cl_bool blocki
         e = CL_INVALID_VALUE;
     if (!e) {
         const struct image *im = m->image;
-        bool host = m->host_pointer != NULL;
-        size_t host_slice = host ? im->host_slice : im->slice;
-        view_of(&view, m, false, NULL, origin, region, host ? im->host_row : im->row, host_slice);
+        size_t host_row, host_slice;
+        map_pitches(m, region, &host_row, &host_slice);
+        view_of(&view, m, false, NULL, origin, region, host_row, host_slice);
         view.host_start = origin[2] * view.host_slice + origin[1] * view.host_row + origin[0] * im->element;
         pointer = map_enqueue(q, &view, blocking, flags, CL_COMMAND_MAP_IMAGE, nwait, wait, event, &e);
         if (pointer) {
-            *row = host ? im->host_row : im->row;
+            *row = host_row;
             if (slice)
                 *slice = has_slices(im->desc.image_type) ? host_slice : 0;
         }

@@ -264,7 +264,7 @@ cl_int command_push(struct command *c, enum wire_op op, cl_command_queue q, cl_c
     return r == 0 ? CL_SUCCESS : r == -ENOMEM ? CL_OUT_OF_HOST_MEMORY : CL_OUT_OF_RESOURCES;
 }
 
-static uint64_t queue_last(cl_command_queue q)
+uint64_t queue_last(cl_command_queue q)
 {
     struct link *l = link_current();
     pthread_mutex_lock(&l->push_lock);

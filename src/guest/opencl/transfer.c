@@ -1,12 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Reads, writes and maps: between the application's memory and a buffer.
  *
- * One function copies now (transfer_run): a memcpy in the arena on unified devices, chunks streamed through a channel otherwise. As part of a queue
+ * One function copies now (transfer_run): a memcpy in the arena on unified devices, chunks streamed through a channel otherwise (stream.c). As part of a queue
  * this side runs it in its turn (host.c), so that at any size there is one copy and no staging memory. Small writes travel in the ring itself. */
 #include "guest/opencl/guest.h"
 
 #include "base/cleanup.h"
-#include "base/clock.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -20,127 +19,6 @@ void transfer_linear(struct transfer *t, cl_mem mem, bool write, void *host, uin
 static bool linear(const struct transfer *t) { return t->region[1] == 1 && t->region[2] == 1; }
 static uint64_t total(const struct transfer *t) { return t->region[0] * t->region[1] * t->region[2]; }
 
-/* ---- streamed, for buffers that are not in the arena ---- */
-
-static struct { pthread_mutex_t lock; pthread_cond_t freed; unsigned used; cl_command_queue queue; } streams =
-    { .lock = PTHREAD_MUTEX_INITIALIZER, .freed = PTHREAD_COND_INITIALIZER };
-
-void transfers_fork(enum fork_step step)
-{
-    fork_lock(&streams.lock, step);
-    if (step != FORK_CHILD)
-        return;
-    pthread_cond_init(&streams.freed, NULL);
-    streams.used = 0;
-    streams.queue = NULL;
-}
-
-/* All streams share one queue in the worker, made at the first use: what must come before has been waited for. */
-static cl_command_queue stream_queue(void)
-{
-    pthread_mutex_lock(&streams.lock);
-    if (!streams.queue)
-        streams.queue = queue_internal();
-    pthread_mutex_unlock(&streams.lock);
-    return streams.queue;
-}
-
-static uint32_t channel_take(void)
-{
-    pthread_mutex_lock(&streams.lock);
-    while (streams.used == (1u << WIRE_STREAM_CHANNELS) - 1)
-        pthread_cond_wait(&streams.freed, &streams.lock);
-    uint32_t c = (uint32_t)__builtin_ctz(~streams.used);
-    streams.used |= 1u << c;
-    pthread_mutex_unlock(&streams.lock);
-    return c;
-}
-
-static void channel_give(uint32_t c)
-{
-    pthread_mutex_lock(&streams.lock);
-    streams.used &= ~(1u << c);
-    pthread_cond_signal(&streams.freed);
-    pthread_mutex_unlock(&streams.lock);
-}
-
-/* Waits until *counter has reached n (modulo 2^32). */
-static bool channel_wait(struct link *l, _Atomic uint32_t *counter, _Atomic uint32_t *waiting, uint32_t n)
-{
-    struct wire_spin spin = { .limit = wire_spin_ns(&l->header->worker_cpu, l->spin_ns) };
-    for (;;) {
-        uint32_t now = atomic_load_explicit(counter, memory_order_acquire);
-        if ((int32_t)(now - n) >= 0)
-            return true;
-        if (wire_spin(&spin))
-            continue;
-        if (!link_alive(l))
-            return false;
-        atomic_store(waiting, 1);
-        atomic_thread_fence(memory_order_seq_cst);
-        if (atomic_load(counter) == now)
-            wire_futex_wait(counter, now, 100 * NS_PER_MS);
-    }
-}
-
-static void channel_advance(_Atomic uint32_t *counter, _Atomic uint32_t *waiting)
-{
-    atomic_fetch_add(counter, 1);
-    if (atomic_exchange(waiting, 0))
-        wire_futex_wake(counter, 1);
-}
-
-static cl_int stream(cl_mem mem, bool write, uint8_t *host, uint64_t offset, uint64_t size)
-{
-    struct link *l = link_current();
-    cl_command_queue q = l ? stream_queue() : NULL;
-    struct command c;
-    if (!q)
-        return CL_OUT_OF_RESOURCES;
-    uint32_t channel = channel_take(), chunks = (uint32_t)((size + WIRE_STREAM_CHUNK_BYTES - 1) / WIRE_STREAM_CHUNK_BYTES);
-    struct wire_channel *ch = &l->header->channels[channel];
-    uint8_t *window = l->arena + channel * WIRE_STREAM_CHUNKS * WIRE_STREAM_CHUNK_BYTES;
-    atomic_store(&ch->filled, 0);
-    atomic_store(&ch->drained, 0);
-    command_begin(&c, 0, NULL);
-    if (write)
-        wire_put_stream_write(&c.out, &(struct wire_stream_write){ mem->base.id, offset, size, channel });
-    else
-        wire_put_stream_read(&c.out, &(struct wire_stream_read){ mem->base.id, offset, size, channel });
-    cl_int r = command_push(&c, write ? WIRE_OP_stream_write : WIRE_OP_stream_read, q, 0, NULL);
-    for (uint32_t i = 0; r == CL_SUCCESS && i < chunks; i++) {
-        uint8_t *at = window + i % WIRE_STREAM_CHUNKS * WIRE_STREAM_CHUNK_BYTES, *mine = host + i * WIRE_STREAM_CHUNK_BYTES;
-        uint64_t n = MIN(WIRE_STREAM_CHUNK_BYTES, size - i * WIRE_STREAM_CHUNK_BYTES);
-        if (write) {
-            if (i >= WIRE_STREAM_CHUNKS && !channel_wait(l, &ch->drained, &ch->drained_wait, i + 1 - WIRE_STREAM_CHUNKS))
-                r = CL_OUT_OF_RESOURCES;
-            else
-                memcpy(at, mine, n);
-            channel_advance(&ch->filled, &ch->filled_wait);
-        } else {
-            if (!channel_wait(l, &ch->filled, &ch->filled_wait, i + 1))
-                r = CL_OUT_OF_RESOURCES;
-            else
-                memcpy(mine, at, n);
-            channel_advance(&ch->drained, &ch->drained_wait);
-        }
-    }
-    if (r == CL_SUCCESS)
-        r = queue_drain(q);
-    channel_give(channel);
-    return r;
-}
-
-static cl_int stream_all(const struct transfer *t)
-{
-    cl_int r = CL_SUCCESS;
-    for (uint64_t z = 0; r == CL_SUCCESS && z < t->region[2]; z++)
-        for (uint64_t y = 0; r == CL_SUCCESS && y < t->region[1]; y++)
-            r = stream(t->mem, t->write, t->host + t->host_start + z * t->host_slice + y * t->host_row,
-                       t->mem_start + z * t->mem_slice + y * t->mem_row, t->region[0]);
-    return r;
-}
-
 /* ---- now ---- */
 
 cl_int transfer_run(const struct transfer *t)
@@ -148,7 +26,7 @@ cl_int transfer_run(const struct transfer *t)
     if (total(t) == 0)
         return CL_SUCCESS;
     if (!t->mem->memory)
-        return stream_all(t);
+        return transfer_stream(t);
     for (uint64_t z = 0; z < t->region[2]; z++)
         for (uint64_t y = 0; y < t->region[1]; y++) {
             uint8_t *host = t->host + t->host_start + z * t->host_slice + y * t->host_row;
@@ -199,7 +77,7 @@ cl_int transfer_enqueue(cl_command_queue q, const struct transfer *t, bool block
         r = host_run_now(q, run_transfer, (void *)t, type, event);
     else if (nothing && !blocking)
         r = queue_marker(q, type, nwait, wait, event);
-    else if (!nothing && t->write && linear(t) && t->region[0] <= WIRE_INLINE_WRITE_MAX)
+    else if (!nothing && t->write && !t->mem->image && linear(t) && t->region[0] <= WIRE_INLINE_WRITE_MAX)
         r = write_inline(q, t, type, nwait, wait, event);
     else if (!ready && !blocking)
         return run_later(q, t, type, nwait, wait, event);

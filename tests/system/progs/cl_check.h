@@ -18,7 +18,7 @@ struct check { const char *name; void (*run)(void); };
 struct group { const char *name; const struct check *checks; size_t n; };
 #define GROUP(id, list) const struct group id = { #id, list, sizeof(list) / sizeof *(list) }
 
-extern const struct group events, transfers, maps, kernels, images, programs, errors, threads, lifetime, absent, processes, svm, parts;
+extern const struct group events, transfers, maps, kernels, images, programs, errors, threads, lifetime, absent, processes, svm, parts, pixels;
 
 extern cl_platform_id platform;
 extern cl_device_id device;

@@ -295,7 +295,7 @@ static bool wanted(int argc, char **argv, const char *name)
 
 int main(int argc, char **argv)
 {
-    static const struct group *const groups[] = { &events, &transfers, &maps, &kernels, &images, &programs, &errors, &threads, &lifetime, &absent, &processes, &svm, &parts };
+    static const struct group *const groups[] = { &events, &transfers, &maps, &kernels, &images, &programs, &errors, &threads, &lifetime, &absent, &processes, &svm, &parts, &pixels };
     const struct group *chosen = NULL;
     char why[REASON_BYTES];
     for (size_t i = 0; argc > 1 && i < sizeof groups / sizeof *groups; i++)
