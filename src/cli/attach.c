@@ -25,39 +25,69 @@ struct subject {
 static void subject_done(struct subject *s) { free(s->functions); }
 #define _cleanup_subject_ __attribute__((cleanup(subject_done)))
 
+static int compare_functions(const void *a, const void *b)
+{
+    return pci_compare_addresses(((const struct pci_function *)a)->address, ((const struct pci_function *)b)->address);
+}
+
 static bool looks_like_gpu(const char *text)
 {
     char address[PCI_ADDRESS_MAX];
     return pci_parse_address(text, address) || strncasecmp(text, "GPU-", 4) == 0 || (strncmp(text, "gpu", 3) == 0 && isdigit((unsigned char)text[3]));
 }
 
-/* A share's GPU, from the daemon. */
-static int find_share(struct cli *cli, const char *name, struct machine_gpu *ret, struct error *err)
+static int refuse_share(json_t *share, const char *name, struct error *err)
+{
+    const char *model = api_text(share, "model");
+    if (api_bool(share, "stand_in"))
+        return error_set(err, -EOPNOTSUPP, "share %s is on the stand-in GPU, which is the processor and no device", name);
+    if (strcmp(model, "passthrough") == 0)
+        error_set(err, -EINVAL, "share %s gives its GPU to programs of this host, not to a VM", name);
+    else
+        error_set(err, -EINVAL, "share %s is a %s: it is used through tranche, not handed to a VM as a device", name, model);
+    error_hint(err, "remove it, and create one with --model passthrough --profile vfio");
+    return -EINVAL;
+}
+
+/* What the daemon gave away for this share: "functions" has the addresses. */
+static int find_share(struct cli *cli, const char *name, struct subject *ret, struct error *err)
 {
     _cleanup_json_ json_t *share = NULL;
     int r = api_get_share(cli, name, &share, err);
     if (r < 0)
         return r;
-    if (strcmp(api_text(share, "model"), "passthrough") != 0) {
-        error_set(err, -EINVAL, "share %s is a %s: it is used through tranche, not handed to a VM as a device", name, api_text(share, "model"));
-        error_hint(err, "create the share with --model passthrough");
-        return -EINVAL;
+    json_t *functions = json_object_get(share, "functions"), *address;
+    size_t n = json_array_size(functions), i;
+    if (n == 0)
+        return refuse_share(share, name, err);
+    if (n > ATTACH_MAX_FUNCTIONS)
+        return error_set(err, -E2BIG, "share %s has %zu functions; at most %u can be attached together", name, n, ATTACH_MAX_FUNCTIONS);
+    if (!(ret->functions = calloc(n, sizeof *ret->functions)))
+        return error_set(err, -ENOMEM, "no memory for a list of PCI functions");
+    json_array_foreach(functions, i, address) {
+        r = pci_read_function("/sys", json_string_value(address), &ret->functions[i], err);
+        if (r < 0)
+            return error_wrap(err, "share %s", name);
     }
-    if (api_bool(share, "stand_in"))
-        return error_set(err, -EOPNOTSUPP, "share %s is the stand-in GPU, which is the processor and no device", name);
-    return machine_find_gpu("", api_text(share, "gpu"), ret, err);
+    ret->n = n;
+    qsort(ret->functions, n, sizeof *ret->functions, compare_functions);
+    return machine_find_gpu("", api_text(share, "gpu"), &ret->gpu, err);
 }
 
 /* The card whole: every function of its slot; of a virtual function, itself. */
-static int find_subject(struct cli *cli, const char *sysroot, const char *text, struct subject *ret, struct error *err)
+static int find_card(const char *sysroot, const char *text, struct subject *ret, struct error *err)
 {
     char sys[PATH_MAX];
-    bool share = !*sysroot && !looks_like_gpu(text);
-    int r = share ? find_share(cli, text, &ret->gpu, err) : machine_find_gpu(sysroot, text, &ret->gpu, err);
+    int r = machine_find_gpu(sysroot, text, &ret->gpu, err);
     if (r == 0)
         r = sysroot_path(sysroot, "sys", sys, err);
-    if (r == 0)
-        r = pci_list_slot(sys, ret->gpu.function.address, &ret->functions, &ret->n, err);
+    return r < 0 ? r : pci_list_slot(sys, ret->gpu.function.address, &ret->functions, &ret->n, err);
+}
+
+static int find_subject(struct cli *cli, const char *sysroot, const char *text, struct subject *ret, struct error *err)
+{
+    bool share = !*sysroot && !looks_like_gpu(text);
+    int r = share ? find_share(cli, text, ret, err) : find_card(sysroot, text, ret, err);
     if (r == 0)
         text_format(ret->name, sizeof ret->name, "%s", share ? text : ret->gpu.name[0] ? ret->gpu.name : ret->gpu.function.address);
     return r;

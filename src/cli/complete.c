@@ -7,6 +7,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "cli/machine.h"
 
 #include <string.h>
 
@@ -19,6 +20,7 @@ struct line {
     const struct cli_option *pending;   /* waits for its value */
     const char *first;                  /* argument after the verb */
     const char *model;                  /* of --model */
+    const char *sysroot;                /* of --sysroot */
     bool given[CLI_MAX_OPTIONS];
     int args;                           /* after the verb */
     bool command;                       /* -- was there */
@@ -57,12 +59,17 @@ static void offer_verbs(const struct line *line)
 static void offer_gpus(const struct line *line)
 {
     _cleanup_json_ json_t *answer = NULL;
+    _cleanup_inventory_ struct inventory *inventory = NULL;
     json_t *gpu;
     size_t i;
-    if (api_call(line->cli, "GET", "/v1/gpus", NULL, &answer, NULL) < 0)
+    bool alone = line->verb && line->verb->alone;   /* works where no daemon runs, so its GPUs come from the machine */
+    if (!alone && api_call(line->cli, "GET", "/v1/gpus", NULL, &answer, NULL) < 0)
         return;
     json_array_foreach(json_object_get(answer, "gpus"), i, gpu)
         offer(line, api_text(gpu, "name"), api_bool(gpu, "stand_in") ? "stand-in GPU" : api_text(gpu, "product"));
+    if (alone && inventory_take_files(line->sysroot ? line->sysroot : "", &inventory, NULL) == 0)
+        for (i = 0; i < inventory->n; i++)
+            offer(line, inventory->gpus[i].name, inventory->gpus[i].product);
 }
 
 static void offer_shares(const struct line *line)
@@ -149,6 +156,8 @@ static void take_value(struct line *line, const struct cli_option *option, const
 {
     if (strcmp(option->name, "model") == 0)
         line->model = value;
+    else if (strcmp(option->name, "sysroot") == 0)
+        line->sysroot = value;
     else if (strcmp(option->name, "run-dir") == 0)
         text_format(line->cli->run_dir, sizeof line->cli->run_dir, "%s", value);
 }

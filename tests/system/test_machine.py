@@ -7,10 +7,11 @@ import re
 import shutil
 import subprocess
 import sys
+from random import Random
 
 import pytest
 from conftest import wait_until
-from test_cli import TOP, compare_golden, failed
+from test_cli import TOP, compare_golden, failed, http, impostor
 
 sys.path.insert(0, str(TOP / "tests/fixtures"))
 import hosts as fixtures  # noqa: E402  (found through the line above)
@@ -438,5 +439,55 @@ def test_attach_of_a_share(tranched):
     with tranched.share("whole", model="passthrough"):
         failed(tranched.tranche("attach", "whole", "--format", "qemu"), 4, "stand-in GPU")
     with tranched.share("part", profile="1of4"):
-        failed(tranched.tranche("attach", "part", "--format", "qemu"), 2, "part is a vgpu", "--model passthrough")
+        failed(tranched.tranche("attach", "part", "--format", "qemu"), 4, "stand-in GPU")
     failed(tranched.tranche("attach", "nobody", "--format", "qemu"), 2, "nobody")
+
+
+@pytest.mark.parametrize("share, code, words", [
+    ({"model": "vgpu"}, 2, ["share s is a vgpu", "--profile vfio"]), ({"model": "passthrough"}, 2, ["programs of this host"]),
+    ({"model": "passthrough", "functions": ["0000:ff:1f.7"]}, 2, ["share s", "no PCI"]), ({"model": "passthrough", "functions": ["../../etc", 5]}, 2, ["no PCI"]),
+    ({"model": "passthrough", "functions": [None]}, 2, ["no PCI"]), ({"model": "passthrough", "functions": ["0000:00:00.0"] * 65}, 1, ["65 functions"]),
+])
+def test_attach_of_what_a_daemon_says(tranche, tmp_path, share, code, words):
+    with impostor(tmp_path, http(dict({"name": "s", "gpu": "gpu0", "stand_in": False}, **share))):
+        done = tranche("attach", "s", "--format", "qemu")
+        assert done.returncode == code and all(word in done.stderr for word in words), done.stderr
+
+
+def test_completion_without_a_daemon(tranche, hosts):
+    for verb in ("doctor", "holders"):
+        offered = [line.split("\t")[0] for line in tranche("__complete", verb, "--sysroot", hosts["desktop"], "").stdout.splitlines()]
+        assert offered == ["gpu0", "gpu1"]
+    assert "libvirt" in tranche("__complete", "attach", "gpu0", "--format", "").stdout
+
+
+GARBAGE = [b"", b"\n", b"-1\n", b"99999999999999999999999\n", b"0xzz\n", b"\x1b[31m\xff\xfe\n", b"a" * 20000, b"1:2:3:4\n" * 3000, b"%s%n%s\n", b"\0\0\0", b"../../../etc/passwd\n"]
+
+
+def spoil(root, random):
+    """Replaces some of the tree's files by garbage, directories, links to nowhere or to themselves, or nothing."""
+    files = sorted(path for path in root.rglob("*") if path.is_file() or path.is_symlink())
+    for path in random.sample(files, 12):
+        path.unlink()
+        kind = random.randrange(8)
+        if kind == 0:
+            path.mkdir()
+        elif kind == 1:
+            path.symlink_to(random.choice(["nowhere", path.name, "..", "/dev/null"]))
+        elif kind > 2:
+            path.write_bytes(random.choice(GARBAGE))
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_spoilt_files_do_no_harm(tranche, tmp_path, seed):
+    random = Random(seed)
+    name = random.choice(list(fixtures.HOSTS))
+    fixtures.write(name, tmp_path / "host")
+    for _ in range(3):
+        spoil(tmp_path / "host", random)
+        for arguments in (["gpus"], ["doctor"], ["doctor", "gpu0"], ["holders", "gpu0"], *(["attach", "gpu0", "--format", form] for form in FORMATS)):
+            done = tranche(*arguments, "--sysroot", tmp_path / "host", "--json")
+            assert done.returncode in (0, 1, 2, 4), f"{name} {arguments}: {done.returncode} {done.stderr}"
+            json.loads(done.stdout or done.stderr)
+            text = tranche(*arguments, "--sysroot", tmp_path / "host")
+            assert text.returncode == done.returncode and "\x1b" not in text.stdout + text.stderr
