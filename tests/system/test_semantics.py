@@ -101,7 +101,7 @@ def test_shared_virtual_memory_where_there_is_room(share, build, places):
         assert crowded == {0: "0", 3: "3", 99: "16"}[places]
 
 
-@pytest.mark.parametrize("how", ["return", "exit", "_exit", "unload", "gated", "thread"])
+@pytest.mark.parametrize("how", ["return", "exit", "_exit", "unload", "gated", "thread", "exec"])
 def test_leaving_without_a_word(share, build, how):
     """Programs that release nothing, with kernels running, with commands that wait for ever, with libOpenCL unloaded."""
     done = share.run(build / "tests/system/cl_leave", how)

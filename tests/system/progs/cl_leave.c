@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* cl_leave HOW: uses OpenCL through dlopen, leaves everything unreleased and work under way, and ends by `return`, `exit`, `_exit`, `unload` (twice loaded
- * and closed), `gated` (with commands behind a user event that is never set), `thread` (another thread ends the process in the middle of a call). */
+ * and closed), `gated` (with commands behind a user event that is never set), `thread` (another thread ends the process in the middle of a call), `exec` (becomes
+ * another program, which must find no descriptor of OpenCL's and be a tenant of its own). */
 #include <CL/cl.h>
 
+#include <dirent.h>
 #include <dlfcn.h>
 #include <pthread.h>
 #include <stdbool.h>
@@ -79,13 +81,37 @@ static int unload(void)
     return 0;
 }
 
+static int open_descriptors(void)
+{
+    int n = 0;
+    DIR *dir = opendir("/proc/self/fd");
+    must(dir, "list descriptors");
+    while (readdir(dir))
+        n++;
+    closedir(dir);
+    return n;
+}
+
+static void become_another(const char *self, int descriptors)
+{
+    char number[12];
+    snprintf(number, sizeof number, "%d", descriptors);
+    execl(self, self, "afresh", number, (char *)NULL);
+    must(false, "exec");
+}
+
 int main(int argc, char **argv)
 {
     const char *how = argc > 1 ? argv[1] : "return";
+    int descriptors = open_descriptors();
+    if (strcmp(how, "afresh") == 0)
+        must(argc > 2 && descriptors == atoi(argv[2]), "no descriptor is inherited");
     if (strcmp(how, "unload") == 0)
         return unload();
     open_all();
     start_work(strcmp(how, "gated") == 0);
+    if (strcmp(how, "exec") == 0)
+        become_another(argv[0], descriptors);
     puts("done");
     fflush(stdout);
     if (strcmp(how, "exit") == 0)
