@@ -1,5 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
-"""Programs that know nothing of tranche, unmodified, as tenants of a share: clinfo, clpeak, pyopencl, our own bench."""
+"""Programs that know nothing of tranche, unmodified, as tenants of a share: clinfo, clpeak, pyopencl, ffmpeg, OpenMM, CLBlast, clFFT,
+hashcat, our own bench. What they print is what they print natively, where that does not change from run to run."""
+import hashlib
 import json
 import re
 import shutil
@@ -31,13 +33,13 @@ def test_clinfo_lists_the_share_and_nothing_else(share):
     assert re.search(rf"Global memory size\s+{GIB} ", done.stdout), "the memory that it sees is the quota"
     assert "stand-in" in done.stdout, "a stand-in GPU is labelled"
     unknown = [line.strip() for line in done.stdout.splitlines() if "clGetDeviceInfo(" in line or "clGetPlatformInfo(" in line]
-    native = share.daemon.popen("clinfo", stdout=-1, text=True).communicate(timeout=60)[0]
+    native = share.daemon.native("clinfo").stdout
     assert len(unknown) <= native.count("clGetDeviceInfo(") + native.count("clGetPlatformInfo("), f"queries that fail: {unknown}"
 
 
 def test_clinfo_in_raw_form_has_every_property_of_the_native_device(share):
     raw = share.run(program("clinfo"), "--raw", check=True).stdout
-    native = share.daemon.popen("clinfo", "--raw", stdout=-1, text=True).communicate(timeout=60)[0]
+    native = share.daemon.native("clinfo", "--raw").stdout
     names = [set(re.findall(r"^\s*(?:\[\S*\]\s+)?(CL_DEVICE_\w+)", text, re.M)) for text in (raw, native)]
     extensions = re.compile("_(KHR|POCL|ARM|INTEL|NV|AMD|EXT)$|SPIR_VERSIONS$")     # come with the extensions that the platform names
     assert len(names[1]) > 50
@@ -111,6 +113,64 @@ def test_pyopencl(share):
     done = share.run(sys.executable, "-c", textwrap.dedent(PYOPENCL), env={"PYOPENCL_NO_CACHE": "1", "PYOPENCL_COMPILER_OUTPUT": "0"})
     assert done.returncode == 0, done.stdout + done.stderr
     assert done.stdout.splitlines()[-1] == f"all is well {GIB}"
+
+
+def natively_and_as_tenant(share, *command, **options):
+    """The results of the same command natively and in a share; both succeed."""
+    results = share.daemon.native(*command, **options), share.run(*command, **options)
+    for done in results:
+        assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    return results
+
+
+@pytest.mark.parametrize("filters", [
+    "hwupload,avgblur_opencl=5,unsharp_opencl,hwdownload",
+    "hwupload,convolution_opencl='0 1 0 1 -4 1 0 1 0',transpose_opencl=clock,hwdownload",
+    "hwupload,colorkey_opencl=blue:0.4:0.1,hwdownload",
+])
+def test_ffmpeg_makes_the_same_pictures(share, filters):
+    pixels = "rgba" if "colorkey" in filters else "yuv420p"
+    native, tenant = natively_and_as_tenant(
+        share, program("ffmpeg"), "-hide_banner", "-nostdin", "-loglevel", "error", "-init_hw_device", "opencl=gpu:0.0", "-filter_hw_device", "gpu",
+        "-f", "lavfi", "-i", "testsrc2=size=352x288:rate=10:duration=1", "-vf", f"format={pixels},{filters},format={pixels}", "-f", "framemd5", "-",
+        timeout=120)
+    assert len(re.findall("^0, ", tenant.stdout, re.M)) == 10
+    assert tenant.stdout == native.stdout
+
+
+def test_openmm_computes_the_same_forces(share):
+    """OpenMM's check of its installation: forces on a protein's atoms on OpenCL beside its reference in plain C++."""
+    pytest.importorskip("openmm", reason="OpenMM is not installed; ./check installs it")
+    native, tenant = natively_and_as_tenant(share, sys.executable, "-m", "openmm.testInstallation", timeout=240)
+    verdict = re.compile(r"^(?:Reference vs\. OpenCL: .*|All differences are within tolerance\.)$", re.M)
+    assert len(verdict.findall(tenant.stdout)) == 2, tenant.stdout
+    assert verdict.findall(tenant.stdout) == verdict.findall(native.stdout)
+
+
+@pytest.mark.parametrize("routine", ["xaxpy", "xgemv", "xger"])
+def test_clblast_passes_its_own_tests(share, routine):
+    """Against a reference BLAS on the host, in all precisions; the counts of passed and skipped cases are the native ones."""
+    counts = []
+    for done in natively_and_as_tenant(share, program(f"clblast_test_{routine}"), "-platform", "0", "-device", "0", timeout=240):
+        counts.append(re.findall(r"(\d+) test\(s\) (passed|skipped|failed)", done.stdout))
+    assert sum(int(count) for count, what in counts[1] if what == "passed") > 100
+    assert all(count == "0" for count, what in counts[1] if what == "failed")
+    assert counts[0] == counts[1]
+
+
+@pytest.mark.parametrize("transform", [["-x", "4096"], ["-x", "64", "-y", "48"], ["-x", "16", "-y", "15", "-z", "9", "--double"], ["-x", "1024", "--inv", "-o"]],
+                         ids=" ".join)
+def test_clfft_passes_its_own_check(share, transform):
+    done = share.run(program("clFFT-client"), *transform, timeout=120)
+    assert done.returncode == 0 and "Internal Client Test *****PASS*****" in done.stdout, done.stdout + done.stderr
+
+
+def test_hashcat_finds_a_known_word(share, tmp_path):
+    """A mask attack on the CPU type of device (-D 1) that the stand-in GPU is; its kernels take half a minute to compile."""
+    hashed = hashlib.md5(b"tr4n").hexdigest()
+    done = share.run(program("hashcat"), "-D", "1", "-m", "0", "-a", "3", "--potfile-disable", "--quiet", hashed, "?l?l?d?l", timeout=300,
+                     env={"HOME": str(tmp_path), "XDG_DATA_HOME": str(tmp_path), "XDG_CACHE_HOME": str(tmp_path)})
+    assert (done.returncode, done.stdout.split()) == (0, [f"{hashed}:tr4n"]), done.stdout + done.stderr
 
 
 def test_our_bench_has_correct_results_through_a_share(share):
