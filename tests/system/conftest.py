@@ -21,6 +21,18 @@ import pytest
 TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
+# Files whose tests take minutes in all: they begin first, so that neither of ./check's two lanes is left with one of them at the end.
+LONG = ["test_semantics.py", "test_piglit.py", "test_pyopencl_suite.py", "test_programs.py", "test_hostile.py"]
+
+
+def pytest_configure(config):
+    config.addinivalue_line("markers", "alone: promises times, so that ./check runs it when nothing else runs")
+
+
+def pytest_collection_modifyitems(items):
+    items.sort(key=lambda item: LONG.index(item.path.name) if item.path.name in LONG else len(LONG))
+
+
 def wait_until(condition, timeout=5.0, what="condition"):
     """Polls until condition() is truthy and returns that; fails the test after `timeout` seconds."""
     end = time.monotonic() + timeout

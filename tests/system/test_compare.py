@@ -13,6 +13,8 @@ import pytest
 
 from conftest import is_alive, processes_naming, wait_until
 
+pytestmark = pytest.mark.alone
+
 KEYS = ["passthrough", "vgpu-best-effort", "vgpu-equal-share", "vgpu-fixed-share", "mig"]
 VOID = {"meta", "link", "br", "hr", "img", "input"}
 

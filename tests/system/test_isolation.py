@@ -14,6 +14,8 @@ import time
 import pytest
 from conftest import wait_until
 
+pytestmark = pytest.mark.alone
+
 MIB = 1 << 20
 REFUSED = ["error", "clCreateBuffer", "-4"]      # CL_MEM_OBJECT_ALLOCATION_FAILURE
 INVALID_SIZE = ["error", "clCreateBuffer", "-61"]

@@ -121,6 +121,7 @@ def test_results_are_counted(tmp_path, unit, system, expected, status):
     if unit is not None:
         (tmp_path / "unit.json").write_text("".join(json.dumps({"name": f"t{i}", "result": result}) + "\n" for i, result in enumerate(unit)))
     if system is not None:
-        (tmp_path / "system.xml").write_text(f"<testsuites><testsuite>{system}</testsuite></testsuites>")
+        (tmp_path / "system-together.xml").write_text(f"<testsuites><testsuite>{system}</testsuite></testsuites>")
+        (tmp_path / "system-alone.xml").write_text("<testsuites><testsuite/></testsuites>")
     done = subprocess.run([sys.executable, TOP / "scripts/count-tests", tmp_path, "unit", "system"], capture_output=True, text=True)
     assert (done.stdout.splitlines()[-1], done.returncode) == (expected, status)
