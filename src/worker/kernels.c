@@ -135,6 +135,8 @@ static bool next_argument(struct wire_in *in, struct argument *a)
     wire_get_u32(in, &a->form);
     wire_get_u32(in, &a->size);
     a->bytes = NULL;
+    a->handle = 0;
+    a->offset = 0;
     if (a->form == ARGUMENT_VALUE) {
         a->bytes = a->size <= ARGUMENT_VALUE_MAX ? wire_get_bytes(in, a->size) : NULL;
         in->bad |= !a->bytes || a->size == 0;
