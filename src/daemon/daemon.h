@@ -41,6 +41,7 @@ struct daemon {
     struct share *shares;
     struct engine *engines;
     sd_event_source *health;
+    bool health_soon;                                  /* its timer, where armed, is the short one */
     sd_event_source *retry;                            /* looks at the machine again while a share is failed */
     uint64_t retry_us;
 };

@@ -13,6 +13,7 @@ struct gate {
     pthread_cond_t changed;
     struct sched_page *page;
     struct sched_client *client;
+    struct watch *watch;
     unsigned inside;
     bool held, acquiring;
     _Atomic uint64_t quantum_ns;
@@ -21,7 +22,7 @@ struct gate {
 
 uint64_t gate_quantum_ns(const struct gate *g) { return atomic_load_explicit(&g->quantum_ns, memory_order_relaxed); }
 
-struct gate *gate_new(struct sched_page *page, struct sched_client *client)
+struct gate *gate_new(struct sched_page *page, struct sched_client *client, struct watch *watch)
 {
     struct gate *g = calloc(1, sizeof *g);
     if (g) {
@@ -29,6 +30,7 @@ struct gate *gate_new(struct sched_page *page, struct sched_client *client)
         pthread_cond_init(&g->changed, NULL);
         g->client = client;
         g->page = page;
+        g->watch = watch;
         atomic_store(&g->quantum_ns, sched_page_config(page).quantum_ns);
     }
     return g;
@@ -43,7 +45,8 @@ static bool enter_held(struct gate *g)
         g->held = false;
         return false;
     }
-    g->inside++;
+    if (g->inside++ == 0)
+        watch_note_work(g->watch);
     return true;
 }
 

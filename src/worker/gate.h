@@ -7,7 +7,9 @@
 #include <stdbool.h>
 
 struct gate;
-struct gate *gate_new(struct sched_page *page, struct sched_client *client);
+struct watch;
+/* `watch` is told when work begins. */
+struct gate *gate_new(struct sched_page *page, struct sched_client *client, struct watch *watch);
 /* Waits for a turn if there is none, then counts the caller in. */
 void gate_enter(struct gate *g);
 /* Without waiting: false when that would have to. */

@@ -20,7 +20,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <getopt.h>
-#include <poll.h>
 #include <sched.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -29,7 +28,6 @@
 #include <sys/socket.h>
 
 #define HELLO_TIMEOUT_S 5
-#define WATCH_NS NS_PER_S
 #define DEFAULT_SPIN_NS (30 * NS_PER_US)
 
 static struct session session;
@@ -219,7 +217,9 @@ static void open_all(struct session *s)
         slices_lengthen();
     uint8_t *arena = (uint8_t *)s->header + WIRE_ARENA_OFFSET;
     s->arena = s->driver.unified ? arena_new(arena, WIRE_STREAM_BYTES, s->header->arena_bytes - WIRE_STREAM_BYTES) : NULL;
-    s->gate = gate_new(s->page, s->client);
+    if (watch_open(&s->watch) < 0)
+        refuse(WIRE_REFUSED_DRIVER, "out of descriptors");
+    s->gate = gate_new(s->page, s->client, &s->watch);
     s->intake = intake_new(s);
     if ((s->driver.unified && !s->arena) || !s->gate || !s->intake)
         refuse(WIRE_REFUSED_DRIVER, "out of memory");
@@ -244,30 +244,6 @@ static void close_sandbox(const struct session *s)
         session_fail("%s", err.text);
 }
 
-static void watchdog(const struct session *s)
-{
-    uint64_t since = sched_busy_since(s->client);
-    uint64_t now = clock_now_ns();
-    if (!since || since > now || now - since < s->options.watchdog_ns)
-        return;
-    log_error("share %s: a command has been on the device for %.1f s, over the watchdog's %.1f s: ending this client", s->options.share,
-              (double)(now - since) / 1e9, (double)s->options.watchdog_ns / 1e9);
-    _exit(EXIT_REFUSED);
-}
-
-static _Noreturn void watch(struct session *s)
-{
-    struct pollfd p = { .fd = s->options.client_fd, .events = POLLRDHUP };      /* what the client writes is read when a message says so */
-    uint64_t period_ns = MIN(s->options.watchdog_ns / 4, WATCH_NS);
-    int period_ms = (int)MAX(period_ns / NS_PER_MS, UINT64_C(10));
-    for (;;) {
-        int n = poll(&p, 1, period_ms);
-        if (n > 0 && p.revents & (POLLRDHUP | POLLHUP | POLLERR))
-            _exit(EXIT_DONE);
-        watchdog(s);
-    }
-}
-
 int main(int argc, char **argv)
 {
     struct error err = { 0 };
@@ -287,5 +263,5 @@ int main(int argc, char **argv)
     send_welcome(&session);
     close_sandbox(&session);
     intake_start(session.intake);
-    watch(&session);
+    watch_run(&session);
 }

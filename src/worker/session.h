@@ -9,6 +9,7 @@
 #include "sched/sched.h"
 #include "wire/messages.h"
 #include "wire/ring.h"
+#include "worker/watch.h"
 
 #include <CL/cl.h>
 #include <pthread.h>
@@ -54,6 +55,7 @@ struct session {
     struct svm *svm;           /* NULL where the device has none */
     struct intake *intake;
     struct gate *gate;
+    struct watch watch;
     struct sched_page *page;
     struct sched_client *client;
     _Atomic uint64_t zombie_bytes;      /* of buffers that the client has released while commands still use them */

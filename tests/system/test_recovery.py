@@ -144,6 +144,29 @@ def test_a_short_stop_is_no_harm(pair):
     assert tenant.ask("launch 3") == ["ok"]
 
 
+def wake_ups(pid):
+    """Voluntary context switches of all threads: each is a sleep that somebody ended."""
+    status = [path.read_text() for path in pathlib.Path(f"/proc/{pid}/task").glob("*/status")]
+    return sum(int(line.split()[1]) for text in status for line in text.splitlines() if line.startswith("voluntary_ctxt_switches"))
+
+
+def test_an_idle_tenant_wakes_nobody(pair):
+    """No timer runs for a client that does nothing, and the watchdog is there again once it works."""
+    a, b = pair
+    tenant = a.tenant()
+    assert tenant.ask("launch 3") == ["ok"]
+    worker = a.worker_of(tenant)
+    wait_until(lambda: a.daemon.json("status")["uptime_s"] > 11, 20, "tranched has settled")     # past its looks for workers of an earlier one
+    time.sleep(5)
+    before = [wake_ups(pid) for pid in (worker, tenant.pid, a.daemon.pid)]
+    time.sleep(6)
+    woken = [wake_ups(pid) - old for pid, old in zip((worker, tenant.pid, a.daemon.pid), before)]
+    assert woken[:2] == [0, 0] and woken[2] <= 4, "worker, tenant, tranched"
+    tenant.send("forever")
+    assert_error(tenant.answer(20))
+    wait_until(lambda: not is_alive(worker), what="the watchdog ended the worker")
+
+
 @pytest.mark.parametrize("doing", ["idle", "beat 60000", "forever"])
 def test_a_killed_client_leaves_nothing(pair, doing):
     a, b = pair
