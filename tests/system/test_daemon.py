@@ -38,7 +38,7 @@ class Client:
         if not data:
             return None, ""
         assert len(data) == 128
-        return struct.unpack("<IHH", data[:8])[2], data[16:].split(b"\0")[0].decode()
+        return struct.unpack("<IHH", data[:8])[2], data[24:].split(b"\0")[0].decode()
 
     def greeted(self):
         assert self.welcome() == (0, "")
