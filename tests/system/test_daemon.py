@@ -231,7 +231,7 @@ import http.client, os, socket, sys
 os.setgid(65534); os.setuid(65534)
 c = http.client.HTTPConnection("x"); c.sock = socket.socket(socket.AF_UNIX); c.sock.connect({str(tranched.run_dir / "control.sock")!r})
 c.request("GET", "/v1/status"); print(c.getresponse().status)
-s = socket.socket(socket.AF_UNIX); s.connect({share["socket"]!r}); d = s.recv(128); print(d[6], d[16:].split(b"\\0")[0].decode())
+s = socket.socket(socket.AF_UNIX); s.connect({share["socket"]!r}); d = s.recv(128); print(d[6], d[24:].split(b"\\0")[0].decode())
 """
     done = subprocess.run(["python3", "-c", code], capture_output=True, text=True, timeout=20)
     assert done.stdout.splitlines() == ["403", "4 this user may not use this share"], done
