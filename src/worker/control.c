@@ -403,7 +403,10 @@ static void serve_program_from_binary(struct session *s, const struct answer *a,
     struct object *o = object_new(s, OBJECT_PROGRAM);
     o->u.program.native = clCreateProgramWithBinary(s->driver.context, 1, &s->driver.device, &n, &data, &status, &e);
     objects_put(m->program, o);      /* also without a driver object: the client releases the handle either way */
-    ANSWER(a, program_from_binary, .error = e, .status = status);
+    cl_program_binary_type type = CL_PROGRAM_BINARY_TYPE_NONE;
+    if (o->u.program.native)
+        clGetProgramBuildInfo(o->u.program.native, s->driver.device, CL_PROGRAM_BINARY_TYPE, sizeof type, &type, NULL);
+    ANSWER(a, program_from_binary, .error = e, .status = status, .type = type);
 }
 
 /* The client's options, plus what it takes to know which arguments are buffers. */

@@ -182,7 +182,7 @@ cl_program CL_API_CALL clCreateProgramWithSource(cl_context context, cl_uint n, 
 cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint n, const cl_device_id *devices, const size_t *lengths, const unsigned char **binaries,
                                                  cl_int *binary_status, cl_int *errcode_ret)
 {
-    struct wire_program_from_binary_answer a = { CL_OUT_OF_RESOURCES, CL_INVALID_VALUE };
+    struct wire_program_from_binary_answer a = { .error = CL_OUT_OF_RESOURCES, .status = CL_INVALID_VALUE };
     void *buf = NULL;
     cl_int e = CL_SUCCESS;
     if (!object_is(context, KIND_CONTEXT))
@@ -202,6 +202,7 @@ cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint n, 
         int r = LINK_CALL(link_current(), program_from_binary, &a, &buf, .program = p->base.id, .binary = { binaries[0], (uint32_t)lengths[0] });
         free(buf);
         e = r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+        p->binary_type = a.type;
         for (cl_uint i = 0; binary_status && i < n; i++)
             binary_status[i] = a.status;
         if (e) {

@@ -208,6 +208,39 @@ static void binaries_go_round(void)
     free(data);
 }
 
+static cl_program_binary_type type_of(cl_program p)
+{
+    cl_program_binary_type type = 0x4242;
+    CL(clGetProgramBuildInfo(p, device, CL_PROGRAM_BINARY_TYPE, sizeof type, &type, NULL));
+    return type;
+}
+
+static cl_program from_binary_of(cl_program p)
+{
+    size_t n = 0;
+    unsigned char *data = binary_of(p, &n);
+    const unsigned char *given = data;
+    cl_program again = MAKE(clCreateProgramWithBinary(context, 1, &device, &n, &given, NULL, &error_));
+    free(data);
+    return again;
+}
+
+/* A program made from a binary is what the binary is, before anything is done with it. */
+static void binaries_tell_what_they_are(void)
+{
+    cl_program p = from_source("kernel void answer(global int *x) { x[0] = 5; }");
+    CL(clCompileProgram(p, 1, &device, "", 0, NULL, NULL, NULL, NULL));
+    cl_program object = from_binary_of(p);
+    CHECK(type_of(object) == CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT, "%x", type_of(object));
+    cl_program library = from_binary_of(MAKE(clLinkProgram(context, 1, &device, "-create-library", 1, &object, NULL, NULL, &error_)));
+    CHECK(type_of(library) == CL_PROGRAM_BINARY_TYPE_LIBRARY, "%x", type_of(library));
+    cl_program linked = MAKE(clLinkProgram(context, 1, &device, "", 1, &library, NULL, NULL, &error_));
+    CHECK(type_of(linked) == CL_PROGRAM_BINARY_TYPE_EXECUTABLE);
+    CHECK(answer_of(linked) == 5);
+    cl_program executable = from_binary_of(linked);
+    CHECK(type_of(executable) == CL_PROGRAM_BINARY_TYPE_EXECUTABLE, "%x", type_of(executable));
+}
+
 static void binaries_that_are_none(void)
 {
     static const unsigned char garbage[1000] = "this is no binary of anything";
@@ -268,6 +301,7 @@ static const struct check list[] = {
     { "long_names", long_names },
     { "kernels_outlive_their_program_handle", kernels_outlive_their_program_handle },
     { "binaries_go_round", binaries_go_round },
+    { "binaries_tell_what_they_are", binaries_tell_what_they_are },
     { "binaries_that_are_none", binaries_that_are_none },
     { "build_notifies", build_notifies },
     { "programs_tell_of_themselves", programs_tell_of_themselves },
