@@ -140,7 +140,7 @@ static void match_by_vendor(struct gpu *gpus, size_t n, struct findings *f)
         uint32_t vendor = gpus[g].pci.vendor_id;
         int device = -1, devices = 0, peers = 0;
         for (size_t k = 0; k < n; k++)
-            peers += gpus[k].pci.vendor_id == vendor && !gpus[k].has_opencl;
+            peers += gpus[k].pci.vendor_id == vendor && !gpus[k].has_opencl && !gpus[k].pci.physfn[0];
         for (int i = 0; i < f->opencl_n; i++) {
             if (f->opencl_used[i] || f->opencl[i].type != OPENCL_GPU || f->opencl[i].vendor_id != vendor || f->opencl[i].pci_address[0])
                 continue;
@@ -274,6 +274,25 @@ static bool any_gpu_is_served(const struct gpu *gpus, size_t n)
     return false;
 }
 
+static bool is_vf_of(const struct gpu *gpu, const struct gpu *physical)
+{
+    return gpu->has_pci && physical->has_pci && strcmp(gpu->pci.physfn, physical->pci.address) == 0;
+}
+
+static void name_gpus(struct gpu *gpus, size_t n)
+{
+    unsigned next = 0;
+    for (size_t i = 0; i < n; i++)
+        if (!gpus[i].has_pci || !gpus[i].pci.physfn[0])
+            snprintf(gpus[i].name, sizeof gpus[i].name, "gpu%u", next++);
+    for (size_t p = 0; p < n; p++) {
+        unsigned vf = 0;
+        for (size_t i = 0; i < n; i++)
+            if (is_vf_of(&gpus[i], &gpus[p]))
+                snprintf(gpus[i].name, sizeof gpus[i].name, "%.10svf%u", gpus[p].name, vf++);
+    }
+}
+
 static int merge(const struct inventory_probe *probe, struct findings *f, struct inventory **ret, struct error *err)
 {
     struct inventory *inv = calloc(1, sizeof *inv);
@@ -285,14 +304,19 @@ static int merge(const struct inventory_probe *probe, struct findings *f, struct
     }
     size_t n = add_pci_gpus(gpus, f, &probe->opencl_error);
     n += add_opencl_gpus(gpus + n, f);
-    for (size_t i = 0; i < n; i++)
-        snprintf(gpus[i].name, sizeof gpus[i].name, "gpu%u", (unsigned)i);
+    name_gpus(gpus, n);
     if (probe->sources.worker && (probe->sources.stand_in || !any_gpu_is_served(gpus, n)))
         add_stand_in(&gpus[n++], f, probe);
     inv->gpus = gpus;
     inv->n = n;
     *ret = inv;
     return 0;
+}
+
+static int list_pci(const struct inventory_sources *sources, struct findings *f, struct error *err)
+{
+    const struct pci_filter filter = { .also = sources->devices, .also_n = sources->devices_n, .virtual_functions = true };
+    return pci_list_filtered(sources->sysfs_root, sources->pci_ids, &filter, &f->pci, &f->pci_n, err);
 }
 
 int inventory_end(struct inventory_probe *probe, struct inventory **ret, struct error *err)
@@ -306,7 +330,7 @@ int inventory_end(struct inventory_probe *probe, struct inventory **ret, struct 
     if (r == 0 && probe->sources.worker && !probe->opencl_error.code)
         f.opencl_n = MAX(opencl_collect(&probe->opencl, f.opencl, OPENCL_MAX_DEVICES, &probe->opencl_error), 0);
     if (r == 0)
-        r = pci_list_gpus(probe->sources.sysfs_root, probe->sources.pci_ids, &f.pci, &f.pci_n, err);
+        r = list_pci(&probe->sources, &f, err);
     if (r == 0)
         r = merge(probe, &f, ret, err);
     findings_done(&f);

@@ -4,7 +4,7 @@
  * Called by tranched, and by the commands that only look at a machine; changes nothing on it. Drivers are asked in child processes with a deadline, so nothing here
  * hangs with them. Must never happen here: opening a driver in the caller's process; trusting a size or text of what was read.
  *
- * Names: PCI GPUs are gpu0, gpu1, … in address order, then OpenCL GPUs without a PCI address (systems on a chip). cpu0 is the CPU as a
+ * Names: PCI GPUs are gpu0, gpu1, … in address order, their virtual functions gpu0vf0, gpu0vf1, …, then OpenCL GPUs without a PCI address (systems on a chip). cpu0 is the CPU as a
  * stand-in GPU: there when no driver serves any GPU of the host, or when asked for. */
 #pragma once
 
@@ -44,9 +44,11 @@ struct inventory_sources {
     const char *nvml_library;             /* NVML_LIBRARY; NULL: not asked */
     const char *worker;                   /* path of tranche-worker; NULL: no OpenCL driver is asked, and no stand-in offered */
     bool stand_in;                        /* offer cpu0 also beside a real GPU */
+    const char (*devices)[PCI_ADDRESS_MAX];   /* PCI functions to offer although their class is of no GPU */
+    unsigned devices_n;
     uint64_t timeout_ns;                  /* for the children; loading every OpenCL driver of a host takes up to seconds */
 };
-#define INVENTORY_SOURCES_DEFAULT { "/sys", "/proc/cpuinfo", "/proc/meminfo", "/usr/share/misc/pci.ids", NVML_LIBRARY, NULL, false, 15000000000 }
+#define INVENTORY_SOURCES_DEFAULT { "/sys", "/proc/cpuinfo", "/proc/meminfo", "/usr/share/misc/pci.ids", NVML_LIBRARY, NULL, false, NULL, 0, 15000000000 }
 
 /* Looks at the files of one machine and asks no driver: quick, and also for a machine that is not this one. sysroot as in sysroot.h.
  * The inventory is to be freed. */

@@ -32,6 +32,7 @@ struct nvml_api {
     int (*memory)(nvml_device, struct nvml_memory *);
     int (*compute)(nvml_device, int *, int *);
     int (*mig_mode)(nvml_device, unsigned *, unsigned *);
+    int (*persistence)(nvml_device, unsigned *);                        /* nvmlDeviceGetPersistenceMode */
     int (*pci_info)(nvml_device, struct nvml_pci_info *);               /* nvmlDeviceGetPciInfo_v3 */
 };
 
@@ -48,6 +49,7 @@ static void api_load(void *library, struct nvml_api *api)
     *(void **)&api->memory = dlsym(library, "nvmlDeviceGetMemoryInfo");
     *(void **)&api->compute = dlsym(library, "nvmlDeviceGetCudaComputeCapability");
     *(void **)&api->mig_mode = dlsym(library, "nvmlDeviceGetMigMode");
+    *(void **)&api->persistence = dlsym(library, "nvmlDeviceGetPersistenceMode");
     *(void **)&api->pci_info = dlsym(library, "nvmlDeviceGetPciInfo_v3");
 }
 
@@ -64,6 +66,13 @@ static void add_mig_mode(const struct nvml_api *api, nvml_device d, json_t *o)
     bool known = api->mig_mode && api->mig_mode(d, &current, &pending) == NVML_SUCCESS;
     json_object_set_new(o, "mig_current", json_integer(known ? (json_int_t)(current == 1) : -1));
     json_object_set_new(o, "mig_pending", json_integer(known ? (json_int_t)(pending == 1) : -1));
+}
+
+static void add_persistence(const struct nvml_api *api, nvml_device d, json_t *o)
+{
+    unsigned mode = 0;
+    bool known = api->persistence && api->persistence(d, &mode) == NVML_SUCCESS;
+    json_object_set_new(o, "persistence", json_integer(known ? (json_int_t)(mode == 1) : -1));
 }
 
 static json_t *gpu_json(const struct nvml_api *api, nvml_device d)
@@ -87,6 +96,7 @@ static json_t *gpu_json(const struct nvml_api *api, nvml_device d)
         json_object_set_new(o, "compute_minor", json_integer(minor));
     }
     add_mig_mode(api, d, o);
+    add_persistence(api, d, o);
     return o;
 }
 
@@ -144,7 +154,7 @@ int nvml_start(struct child *child, const char *library, uint64_t timeout_ns, st
 static void read_gpu(json_t *o, const char *driver_version, struct nvml_gpu *ret)
 {
     json_t *v;
-    *ret = (struct nvml_gpu){ .mig_current = -1, .mig_pending = -1 };
+    *ret = (struct nvml_gpu){ .mig_current = -1, .mig_pending = -1, .persistence = -1 };
     if (!pci_parse_address(json_string_value(json_object_get(o, "pci_address")), ret->pci_address))
         ret->pci_address[0] = '\0';
     label_set(ret->name, sizeof ret->name, json_string_value(json_object_get(o, "name")));
@@ -158,6 +168,8 @@ static void read_gpu(json_t *o, const char *driver_version, struct nvml_gpu *ret
         ret->mig_current = (int)json_integer_value(v);
     if ((v = json_object_get(o, "mig_pending")))
         ret->mig_pending = (int)json_integer_value(v);
+    if ((v = json_object_get(o, "persistence")))
+        ret->persistence = (int)json_integer_value(v);
 }
 
 static void cleanup_json(json_t **j) { json_decref(*j); }

@@ -20,6 +20,7 @@ struct nvml_gpu {
     uint64_t memory_bytes;
     int compute_major, compute_minor;     /* 0.0 when unknown */
     int mig_current, mig_pending;         /* 0 off, 1 on, -1 not a MIG GPU */
+    int persistence;                      /* persistence mode: 0 off, 1 on, -1 unknown */
 };
 
 /* Starts the question; library is NVML_LIBRARY, or a path in tests. The string must live until the child is done. */

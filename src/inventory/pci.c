@@ -15,6 +15,7 @@
 
 #define PCI_BASE_CLASS_DISPLAY 0x03
 #define PCI_BASE_CLASS_BRIDGE 0x06
+#define PCI_BASE_CLASS_ACCELERATOR 0x12
 
 bool pci_parse_address(const char *text, char ret[PCI_ADDRESS_MAX])
 {
@@ -36,12 +37,16 @@ bool pci_parse_address(const char *text, char ret[PCI_ADDRESS_MAX])
     return text_format(ret, PCI_ADDRESS_MAX, "%04x:%02x:%02x.%x", domain, bus, device, function) == 0;
 }
 
-static bool is_bridge(int devices, const char *address)
+static long read_class(int devices, const char *address)
 {
     char path[64];
     long class_code;
-    return text_format(path, sizeof path, "%s/class", address) == 0 &&
-           sysfs_read_number(devices, path, 0, 0xffffff, &class_code) && class_code >> 16 == PCI_BASE_CLASS_BRIDGE;
+    return text_format(path, sizeof path, "%s/class", address) == 0 && sysfs_read_number(devices, path, 0, 0xffffff, &class_code) ? class_code : -1;
+}
+
+static bool is_bridge(int devices, const char *address)
+{
+    return read_class(devices, address) >> 16 == PCI_BASE_CLASS_BRIDGE;
 }
 
 static int compare_text(const void *a, const void *b)
@@ -69,18 +74,33 @@ static void read_companions(int devices, int dir, struct pci_gpu *gpu)
     qsort(gpu->companions, MIN(gpu->companions_n, PCI_MAX_COMPANIONS), PCI_ADDRESS_MAX, compare_text);
 }
 
-static bool read_gpu(int devices, const char *name, struct pci_gpu *ret)
+static bool is_gpu(int devices, const char *address, const struct pci_filter *filter)
+{
+    long base = read_class(devices, address) >> 16;
+    for (unsigned i = 0; i < filter->also_n; i++)
+        if (strcmp(filter->also[i], address) == 0)
+            return base != PCI_BASE_CLASS_BRIDGE;
+    return base == PCI_BASE_CLASS_DISPLAY || base == PCI_BASE_CLASS_ACCELERATOR;
+}
+
+static bool is_wanted(int devices, const struct pci_gpu *gpu, const struct pci_filter *filter)
+{
+    if (gpu->physfn[0])
+        return filter->virtual_functions && is_gpu(devices, gpu->physfn, filter);
+    return is_gpu(devices, gpu->address, filter);
+}
+
+static bool read_gpu(int devices, const char *name, const struct pci_filter *filter, struct pci_gpu *ret)
 {
     struct pci_gpu gpu = { .iommu_group = -1, .numa_node = -1 };
     _cleanup_close_ int dir = openat(devices, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
     long class_code, vendor, device, v;
     char physfn[PCI_ADDRESS_MAX];
     if (dir < 0 || !pci_parse_address(name, gpu.address) || !sysfs_read_number(dir, "class", 0, 0xffffff, &class_code) ||
-        class_code >> 16 != PCI_BASE_CLASS_DISPLAY || !sysfs_read_number(dir, "vendor", 0, 0xffff, &vendor) ||
-        !sysfs_read_number(dir, "device", 0, 0xffff, &device))
+        !sysfs_read_number(dir, "vendor", 0, 0xffff, &vendor) || !sysfs_read_number(dir, "device", 0, 0xffff, &device))
         return false;
     sysfs_read_link_name(dir, "physfn", physfn, sizeof physfn);
-    if (physfn[0])
+    if ((physfn[0] && !pci_parse_address(physfn, gpu.physfn)) || !is_wanted(devices, &gpu, filter))
         return false;
     gpu.class_code = (uint32_t)class_code;
     gpu.vendor_id = (uint16_t)vendor;
@@ -150,6 +170,12 @@ static int compare_gpus(const void *a, const void *b)
 
 int pci_list_gpus(const char *sysfs_root, const char *pci_ids, struct pci_gpu **ret, size_t *ret_n, struct error *err)
 {
+    return pci_list_filtered(sysfs_root, pci_ids, &(struct pci_filter){ 0 }, ret, ret_n, err);
+}
+
+int pci_list_filtered(const char *sysfs_root, const char *pci_ids, const struct pci_filter *filter, struct pci_gpu **ret, size_t *ret_n,
+                      struct error *err)
+{
     char path[PATH_MAX];
     if (text_format(path, sizeof path, "%s/bus/pci/devices", sysfs_root) < 0)
         return error_set(err, -ENAMETOOLONG, "path too long: %.100s…", sysfs_root);
@@ -163,7 +189,7 @@ int pci_list_gpus(const char *sysfs_root, const char *pci_ids, struct pci_gpu **
         return error_set(err, -ENOMEM, "no memory for the list of GPUs");
     size_t n = 0;
     for (struct dirent *e; n < PCI_MAX_GPUS && (e = readdir(devices));)
-        if (read_gpu(dirfd(devices), e->d_name, &gpus[n]))
+        if (read_gpu(dirfd(devices), e->d_name, filter, &gpus[n]))
             n++;
     qsort(gpus, n, sizeof *gpus, compare_gpus);
     for (size_t i = 0; i < n; i++)

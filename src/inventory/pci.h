@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* GPUs on the PCI bus, read from sysfs: class 0x03xxxx (display controllers). Reads only; the root directory is a parameter so that
+/* GPUs on the PCI bus, read from sysfs: class 0x03xxxx (display controllers) and 0x12xxxx (processing accelerators). Reads only; the root directory is a parameter so that
  * tests use a fixture tree. What sysfs says may be wrong: a device whose identity cannot be read is left out, any other missing
  * attribute is just unknown. Kernel documents: Documentation/ABI/testing/sysfs-bus-pci, sysfs-kernel-iommu_groups. */
 #pragma once
@@ -10,7 +10,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define PCI_MAX_GPUS 64         /* the largest GPU servers have 16 */
+#define PCI_MAX_GPUS 512        /* the largest GPU servers have 16; each may have some dozens of virtual functions */
 #define PCI_MAX_COMPANIONS 16u  /* other functions of one IOMMU group that are listed by address */
 #define PCI_ADDRESS_MAX 16      /* "0000:01:00.0", with 32-bit domains "10000:e1:00.0" */
 
@@ -25,11 +25,21 @@ struct pci_gpu {
     unsigned companions_n;                /* all others in the group but bridges, also those beyond the list */
     int numa_node;                        /* -1 when unknown */
     unsigned sriov_total, sriov_enabled;  /* virtual functions */
+    char physfn[PCI_ADDRESS_MAX];         /* of a virtual function: whose it is; else empty */
 };
 
-/* The GPUs in address order; virtual functions are not GPUs of their own and are left out. A system without PCI gives none.
- * pci_ids may be NULL or missing. *ret is the caller's, by free(). */
+/* The GPUs in address order: display controllers and processing accelerators; virtual functions are not GPUs of their own and are left out.
+ * A system without PCI gives none. pci_ids may be NULL or missing. *ret is the caller's, by free(). */
 int pci_list_gpus(const char *sysfs_root, const char *pci_ids, struct pci_gpu **ret, size_t *ret_n, struct error *err);
+
+/* What else counts as a GPU. */
+struct pci_filter {
+    const char (*also)[PCI_ADDRESS_MAX];  /* functions that an administrator named, of whatever class */
+    unsigned also_n;
+    bool virtual_functions;               /* those of GPUs, too */
+};
+int pci_list_filtered(const char *sysfs_root, const char *pci_ids, const struct pci_filter *filter, struct pci_gpu **ret, size_t *ret_n,
+                      struct error *err);
 /* "0000:01:00.0", also short "01:00.0" and upper case, to the form sysfs uses. False when it is no PCI address. */
 bool pci_parse_address(const char *text, char ret[PCI_ADDRESS_MAX]);
 /* Below, at or above 0, as for qsort: by domain, bus, device, function. Both as sysfs writes them. */

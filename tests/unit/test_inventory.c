@@ -54,7 +54,7 @@ static struct inventory *take(bool stand_in, const char *nvml)
     struct inventory *inventory = NULL;
     struct error err = { 0 };
     s = (struct inventory_sources){ tree_at("sys"), tree_at("cpuinfo"), tree_at("meminfo"), tree_at("pci.ids"), nvml ? nvml : "libnothing-here.so.9",
-                                    tree_at("worker"), stand_in, 2000 * MS };
+                                    tree_at("worker"), stand_in, NULL, 0, 2000 * MS };
     inventory_begin(&probe, &s);
     assert_int_equal(inventory_end(&probe, &inventory, &err), 0);
     return inventory;
