@@ -59,9 +59,9 @@ static json_t *describe_pci(const struct gpu *gpu)
     json_t *companions = json_array();
     for (unsigned i = 0; i < MIN(p->companions_n, PCI_MAX_COMPANIONS); i++)
         json_array_append_new(companions, json_string(p->companions[i]));
-    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:i, s:i}", "class", class_code, "vendor_id", vendor, "device_id", device,
+    return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:o, s:i, s:i}", "class", class_code, "vendor_id", vendor, "device_id", device,
                      "iommu_group", p->iommu_group < 0 ? json_null() : json_integer(p->iommu_group), "companions", companions,
-                     "companions_count", (int)p->companions_n, "sriov_total", (int)p->sriov_total, "sriov_enabled", (int)p->sriov_enabled);
+                     "companions_count", (int)p->companions_n, "physfn", text_or_null(p->physfn), "sriov_total", (int)p->sriov_total, "sriov_enabled", (int)p->sriov_enabled);
 }
 
 static void describe_models(const struct gpu *gpu, json_t *o)

@@ -37,6 +37,11 @@ int model_from_string(const char *text, enum model_id *ret, struct error *err)
     return -EINVAL;
 }
 
+bool model_is_handed_over(const struct model_share *share)
+{
+    return share->model == MODEL_PASSTHROUGH && strcmp(share->profile, MODEL_PROFILE_VFIO) == 0;
+}
+
 bool model_policy_is_known(const char *policy)
 {
     for (size_t i = 0; i < ARRAY_LEN(policies); i++)

@@ -22,6 +22,8 @@
 #define MODEL_MAX_PROFILES 256
 #define MODEL_PROFILE_MAX 16
 #define MODEL_NAME_MAX 64
+#define MODEL_PROFILE_WHOLE "whole"             /* passthrough to a program of this host, by the native driver */
+#define MODEL_PROFILE_VFIO "vfio"               /* passthrough to a VM: the host lets go of the device */
 
 enum model_id { MODEL_PASSTHROUGH, MODEL_VGPU, MODEL_MIG, MODEL_COUNT };
 
@@ -72,6 +74,9 @@ bool model_class_is_known(const char *class);
  * shares on this GPU. -EBUSY when another model or policy is in the way, -EOPNOTSUPP when the GPU cannot, else as place(). */
 int model_plan(const struct gpu *gpu, const struct model_share *held, size_t held_n, const struct model_request *request,
                const struct model_defaults *defaults, struct model_share *ret, struct error *err);
+
+/* Does this share take the GPU away from the host, for a VM? */
+bool model_is_handed_over(const struct model_share *share);
 
 /* "a, b and 2 more" of the held shares' names. */
 const char *model_list_names(const struct model_share *held, size_t held_n, char *buf, size_t size);
