@@ -6,8 +6,10 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "daemon/describe.h"
+#include "daemon/handover.h"
 #include "daemon/machine.h"
 #include "daemon/share.h"
+#include "daemon/vfs.h"
 
 #include <errno.h>
 #include <string.h>
@@ -25,7 +27,7 @@ static int status_of(int code)
     }
 }
 
-static void reply_error(struct http_request *request, const struct error *err)
+void api_reply_error(struct http_request *request, const struct error *err)
 {
     http_reply_error(request, status_of(err->code), error_exit_code(err->code), err->text, err->hint);
 }
@@ -48,7 +50,7 @@ static void reply_gpus(struct daemon *d, struct http_request *request)
 static void on_refreshed(struct daemon *d, const struct error *err, void *user)
 {
     if (err->code) {
-        reply_error(user, err);
+        api_reply_error(user, err);
         return;
     }
     share_retry_failed(d);
@@ -79,7 +81,7 @@ static struct share *find_or_reply(struct daemon *d, struct http_request *reques
     if (!share) {
         error_set(&err, -ENOENT, "there is no share '%.80s'", name);
         error_hint(&err, d->shares ? "tranche shares lists them" : "there are none yet; tranche create makes one");
-        reply_error(request, &err);
+        api_reply_error(request, &err);
     }
     return share;
 }
@@ -97,12 +99,12 @@ static void delete_share(struct daemon *d, struct http_request *request, const c
     const char *force = http_query(request, "force");
     struct share *share = find_or_reply(d, request, name);
     if (share && share_remove(share, force && strcmp(force, "0") != 0, request, &err) != -EINPROGRESS)
-        reply_error(request, &err);
+        api_reply_error(request, &err);
 }
 
 /* One row per key of a new share's body. */
-enum field_type { FIELD_TEXT, FIELD_U32, FIELD_U64 };
-struct create { struct model_request request; const char *gpu; };
+enum field_type { FIELD_TEXT, FIELD_U32, FIELD_U64, FIELD_BOOL };
+struct create { struct model_request request; struct handover_options options; const char *gpu; };
 static const struct field { const char *key; enum field_type type; size_t offset; const char *example; } create_fields[] = {
     { "gpu", FIELD_TEXT, offsetof(struct create, gpu), "\"gpu0\"" },
     { "name", FIELD_TEXT, offsetof(struct create, request.name), "\"a\"" },
@@ -115,19 +117,30 @@ static const struct field { const char *key; enum field_type type; size_t offset
     { "weight", FIELD_U32, offsetof(struct create, request.weight), "3" },
     { "quantum_ns", FIELD_U64, offsetof(struct create, request.quantum_ns), "2000000" },
     { "watchdog_ns", FIELD_U64, offsetof(struct create, request.watchdog_ns), "30000000000" },
+    { "force", FIELD_BOOL, offsetof(struct create, options.force), "true" },
+    { "with_group", FIELD_BOOL, offsetof(struct create, options.with_group), "true" },
+    { "persist", FIELD_BOOL, offsetof(struct create, options.persist), "true" },
+    { "dry_run", FIELD_BOOL, offsetof(struct create, options.dry_run), "true" },
 };
 
 static int set_field(struct create *c, const struct field *f, json_t *value, struct error *err)
 {
     void *target = (char *)c + f->offset;
     json_int_t n = json_integer_value(value);
-    if (f->type == FIELD_TEXT ? !json_is_string(value) : !json_is_integer(value) || n <= 0 || (f->type == FIELD_U32 && n > UINT32_MAX)) {
-        error_set(err, -EINVAL, "\"%s\" must be %s", f->key, f->type == FIELD_TEXT ? "text" : "a whole number above 0");
+    static const char *const forms[] = {
+        [FIELD_TEXT] = "text", [FIELD_U32] = "a whole number above 0", [FIELD_U64] = "a whole number above 0", [FIELD_BOOL] = "true or false",
+    };
+    bool fits = f->type == FIELD_TEXT ? json_is_string(value) : f->type == FIELD_BOOL ? json_is_boolean(value) :
+                json_is_integer(value) && n > 0 && (f->type == FIELD_U64 || n <= UINT32_MAX);
+    if (!fits) {
+        error_set(err, -EINVAL, "\"%s\" must be %s", f->key, forms[f->type]);
         error_hint(err, "for example \"%s\": %s", f->key, f->example);
         return -EINVAL;
     }
     if (f->type == FIELD_TEXT)
         *(const char **)target = json_string_value(value);
+    else if (f->type == FIELD_BOOL)
+        *(bool *)target = json_is_true(value);
     else if (f->type == FIELD_U32)
         *(uint32_t *)target = (uint32_t)n;
     else
@@ -194,7 +207,6 @@ static void post_shares(struct daemon *d, struct http_request *request, const ch
     struct error err = { 0 };
     json_error_t where;
     size_t length;
-    struct share *share;
     const char *text = http_body(request, &length);
     _cleanup_(cleanup_json) json_t *body = json_loadb(text, length, JSON_REJECT_DUPLICATES, &where);
     if (!is_json(request)) {
@@ -203,10 +215,24 @@ static void post_shares(struct daemon *d, struct http_request *request, const ch
     }
     int r = body ? parse_create(body, &c, &err) : error_set(&err, -EINVAL, "the body is no JSON: %s", where.text);
     const struct gpu *gpu = r == 0 ? find_gpu(d, c.gpu, &err) : NULL;
-    if (gpu && share_create(d, gpu, &c.request, http_uid(request), &share, &err) == 0)
-        http_reply(request, 201, describe_share(share), NULL);
+    if (!gpu || share_create(d, gpu, &c.request, &c.options, request, &err) < 0)
+        api_reply_error(request, &err);
+}
+
+static void post_vfs(struct daemon *d, struct http_request *request, const char *name)
+{
+    struct error err = { 0 };
+    size_t length;
+    const char *text = http_body(request, &length), *gpu_name;
+    json_int_t count;
+    _cleanup_(cleanup_json) json_t *body = json_loadb(text, length, JSON_REJECT_DUPLICATES, NULL);
+    const struct gpu *gpu = NULL;
+    if (!body || json_unpack(body, "{s:s, s:I !}", "gpu", &gpu_name, "count", &count) != 0 || count < 0 || count > 65535)
+        error_set(&err, -EINVAL, "the body must be {\"gpu\": name, \"count\": number from 0}");
     else
-        reply_error(request, &err);
+        gpu = find_gpu(d, gpu_name, &err);
+    if (!gpu || vfs_set(d, gpu, (unsigned)count, request, &err) < 0)
+        api_reply_error(request, &err);
 }
 
 static void get_events(struct daemon *d, struct http_request *request, const char *name)
@@ -214,7 +240,7 @@ static void get_events(struct daemon *d, struct http_request *request, const cha
     struct error err = { 0 };
     json_t *list;
     if (store_list_events(d->store, API_MAX_EVENTS, &list, &err) < 0)
-        reply_error(request, &err);
+        api_reply_error(request, &err);
     else
         reply_list(request, "events", list);
 }
@@ -243,6 +269,7 @@ static const struct route {
     { "POST", "/v1/shares", false, post_shares },
     { "GET", "/v1/shares/", true, get_share },
     { "DELETE", "/v1/shares/", true, delete_share },
+    { "POST", "/v1/vfs", false, post_vfs },
     { "GET", "/v1/events", false, get_events },
     { "GET", "/v1/status", false, get_status },
 };

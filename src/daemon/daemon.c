@@ -162,6 +162,11 @@ static void arm_retry(struct daemon *d, unsigned failed)
     d->retry_us = MIN(d->retry_us * 2, RETRY_MAX_US);
 }
 
+void daemon_retry(struct daemon *d)
+{
+    arm_retry(d, 1);
+}
+
 static void on_retried(struct daemon *d, const struct error *err, void *user)
 {
     arm_retry(d, share_retry_failed(d));

@@ -46,5 +46,7 @@ struct daemon {
     uint64_t retry_us;
 };
 
+/* Tries the shares that do not run again, after a while. */
+void daemon_retry(struct daemon *d);
 /* Writes an event to the store and the log. share may be NULL. Never fails: a store that cannot be written is noted in the status. */
 void daemon_event(struct daemon *d, const char *kind, const char *share, const char *format, ...) __attribute__((format(printf, 4, 5)));

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "daemon/handover.h"
 #include "inventory/label.h"
 #include "models/describe.h"
 
@@ -97,6 +98,16 @@ static json_t *describe_cores(const struct model_share *m)
     return list;
 }
 
+static const char *state_of(const struct share *share)
+{
+    const char *hand = handover_state(share);
+    if (share->problem[0])
+        return "failed";
+    if (hand && strcmp(hand, "held") != 0)
+        return hand;
+    return share->workers ? "in use" : "ready";
+}
+
 json_t *describe_share(struct share *share)
 {
     const struct model_share *m = &share->wanted.share;
@@ -108,7 +119,7 @@ json_t *describe_share(struct share *share)
     set(o, "model", json_string(model_get(m->model)->name));
     set(o, "profile", json_string(m->profile));
     set(o, "stand_in", json_boolean(gpu ? gpu->stand_in : strncmp(share->wanted.gpu, "cpu", 3) == 0));
-    set(o, "state", json_string(share->problem[0] ? "failed" : share->workers ? "in use" : "ready"));
+    set(o, "state", json_string(state_of(share)));
     set(o, "problem", text_or_null(share->problem));
     set(o, "memory_bytes", number(m->memory_bytes));
     set(o, "time_ppm", json_integer(m->time_ppm));
@@ -123,6 +134,7 @@ json_t *describe_share(struct share *share)
     set(o, "icd", m->model == MODEL_PASSTHROUGH ? NULL : text_or_null(share->daemon->icd_path));
     set(o, "cores", describe_cores(m));
     describe_use(share, o);
+    handover_describe(share, o);
     set(o, "clients", describe_clients(share));
     return o;
 }

@@ -16,6 +16,7 @@ struct waiter { machine_looked done; void *user; };
 struct probing {
     struct daemon *daemon;
     struct inventory_probe probe;
+    char sysfs[PATH_MAX + 8];
     sd_event_source *sources[2], *deadline;
     struct waiter waiters[MACHINE_MAX_WAITERS];
     size_t waiters_n;
@@ -97,6 +98,10 @@ static int begin(struct daemon *d, struct probing **ret)
         return -ENOMEM;
     sources.worker = d->worker_path;
     sources.stand_in = d->settings.stand_in;
+    sources.devices = d->settings.devices;
+    sources.devices_n = d->settings.devices_n;
+    snprintf(p->sysfs, sizeof p->sysfs, "%s/sys", d->settings.sysroot);
+    sources.sysfs_root = p->sysfs;
     p->daemon = d;
     inventory_begin(&p->probe, &sources);
     int r = watch_child(p, &p->probe.nvml, &p->sources[0]);

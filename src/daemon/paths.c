@@ -12,9 +12,13 @@
 #include <fcntl.h>
 #include <ftw.h>
 #include <limits.h>
+#include <signal.h>
 #include <string.h>
 #include <sys/file.h>
 #include <sys/stat.h>
+
+#define LOCK_TRIES 40
+#define LOCK_PAUSE_US 50000
 
 static const char *environment(const char *name)
 {
@@ -81,6 +85,21 @@ int paths_make_private_dir(const char *path, struct error *err)
     return 0;
 }
 
+/* A killed tranched's children (an inventory just being taken) hold its lock for some moments more. */
+static int lock_file(int fd)
+{
+    char holder[32];
+    for (int i = 0; flock(fd, LOCK_EX | LOCK_NB) < 0; i++) {
+        ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
+        holder[MAX(n, 0)] = '\0';
+        int pid = atoi(holder);
+        if (errno != EWOULDBLOCK || i == LOCK_TRIES || pid <= 0 || kill(pid, 0) == 0)
+            return -1;
+        usleep(LOCK_PAUSE_US);
+    }
+    return 0;
+}
+
 int paths_lock_dir(const char *dir, int *ret_fd, struct error *err)
 {
     char path[PATH_MAX], holder[32] = "";
@@ -89,7 +108,7 @@ int paths_lock_dir(const char *dir, int *ret_fd, struct error *err)
     _cleanup_close_ int fd = open(path, O_RDWR | O_CREAT | O_CLOEXEC | O_NOFOLLOW, 0600);
     if (fd < 0)
         return error_set(err, -errno, "open %s: %s", path, strerror(errno));
-    if (flock(fd, LOCK_EX | LOCK_NB) < 0) {
+    if (lock_file(fd) < 0) {
         ssize_t n = pread(fd, holder, sizeof holder - 1, 0);
         holder[MAX(n, 0)] = '\0';
         holder[strcspn(holder, "\n")] = '\0';
@@ -107,6 +126,11 @@ int paths_lock_dir(const char *dir, int *ret_fd, struct error *err)
 int paths_worker(char *ret, size_t size, struct error *err)
 {
     return program_find("tranche-worker", "TRANCHE_WORKER", TRANCHE_LIBEXECDIR, ret, size, err);
+}
+
+int paths_priv(char *ret, size_t size, struct error *err)
+{
+    return program_find("tranche-priv", NULL, TRANCHE_LIBEXECDIR, ret, size, err);
 }
 
 int paths_icd(char *ret, size_t size, struct error *err)

@@ -20,6 +20,8 @@ int paths_lock_dir(const char *dir, int *ret_fd, struct error *err);
 /* tranche-worker: $TRANCHE_WORKER, else beside this program, else the installed place. The ICD likewise, without a variable. */
 int paths_worker(char *ret, size_t size, struct error *err);
 int paths_icd(char *ret, size_t size, struct error *err);
+/* tranche-priv, beside this program or in the installed place. */
+int paths_priv(char *ret, size_t size, struct error *err);
 
 /* The program cache of a share: STATE/cache/NAME. -ENAMETOOLONG. */
 int paths_cache(const struct settings *settings, const char *share, char *ret, size_t size);

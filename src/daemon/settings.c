@@ -78,6 +78,22 @@ static int set_worker_users(struct parse *p, const char *v, struct error *err)
     return 0;
 }
 
+static int set_device(struct parse *p, const char *v, struct error *err)
+{
+    struct settings *s = p->settings;
+    if (s->devices_n == SETTINGS_MAX_DEVICES)
+        return error_set(err, -EINVAL, "more than %d devices", SETTINGS_MAX_DEVICES);
+    if (!pci_parse_address(v, s->devices[s->devices_n]))
+        return error_set(err, -EINVAL, "'%s' is no PCI address such as 0000:01:00.0", v);
+    s->devices_n++;
+    return 0;
+}
+
+static int set_sysroot(struct parse *p, const char *v, struct error *err)
+{
+    return text_format(p->settings->sysroot, sizeof p->settings->sysroot, "%s", v) < 0 ? error_set(err, -ENAMETOOLONG, "path too long") : 0;
+}
+
 static int set_ready_fd(struct parse *p, const char *v, struct error *err)
 {
     uint64_t fd;
@@ -98,6 +114,8 @@ static const struct option_row rows[] = {
     { "--max-clients", "N", "programs at the same time per share (default 64)", set_max_clients },
     { "--worker-users", "RANGE", "as root: user ids for the shares' workers, one each (default 60706-61183), or none", set_worker_users },
     { "--stand-in", NULL, "offer the CPU as a stand-in GPU also beside a real one", set_stand_in },
+    { "--device", "ADDRESS", "offer this PCI device although its class is no GPU's; may be given several times", set_device },
+    { "--sysroot", "DIR", "read PCI devices from DIR/sys, for tests", set_sysroot },
     { "--staged", NULL, "copy as for devices with memory of their own, for tests", set_staged },
     { "--ready-fd", "N", "write a newline to this descriptor when serving", set_ready_fd },
     { "--help", NULL, "print this and exit", set_help },

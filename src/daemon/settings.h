@@ -3,6 +3,7 @@
 #pragma once
 
 #include "base/error.h"
+#include "inventory/pci.h"
 
 #include <limits.h>
 #include <stdbool.h>
@@ -12,6 +13,7 @@
 #define SETTINGS_FIRST_USER 60706
 #define SETTINGS_LAST_USER 61183
 #define SETTINGS_MAX_CLIENTS 512    /* slots of one sched page */
+#define SETTINGS_MAX_DEVICES 32
 
 struct settings {
     char run_dir[PATH_MAX], state_dir[PATH_MAX];
@@ -19,6 +21,9 @@ struct settings {
     uint64_t quantum_ns;      /* default for the first share of a GPU */
     unsigned max_clients;     /* programs connected to one share at the same time */
     bool staged;              /* workers take the path of devices with memory of their own, for tests */
+    char sysroot[PATH_MAX];   /* read PCI devices below this folder, for tests; empty: the machine's own */
+    char devices[SETTINGS_MAX_DEVICES][PCI_ADDRESS_MAX];   /* PCI functions to offer although they are no GPUs */
+    unsigned devices_n;
     bool stand_in;            /* offer the CPU also beside a real GPU */
     unsigned first_user, last_user;   /* ids for the workers of shares; first 0: tranched's own */
     bool users_wanted;        /* asked for on the command line */

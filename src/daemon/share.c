@@ -7,6 +7,8 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "daemon/describe.h"
+#include "daemon/handover.h"
 #include "daemon/health.h"
 #include "daemon/paths.h"
 #include "daemon/users.h"
@@ -234,6 +236,7 @@ static void share_free(struct share *share, bool remove)
         *p = share->next;
         break;
     }
+    handover_forget(share);
     close_socket(share);
     while (share->workers)
         worker_forget(share->workers);
@@ -253,50 +256,104 @@ static void remove_from_page(struct share *share)
         log_warning("share %s: take it off the scheduler page: %s", share->wanted.share.name, err.text);
 }
 
-int share_create(struct daemon *d, const struct gpu *gpu, const struct model_request *request, uid_t owner, struct share **ret,
-                 struct error *err)
+/* Stands in the store, and runs or is about to; on failure nothing is left of it. */
+static int share_begin(struct daemon *d, const struct store_share *wanted, const struct store_handover *journal, struct http_request *request,
+                       struct share **ret, struct error *err)
 {
-    struct store_share wanted = { .owner = owner, .created = time(NULL) };
-    struct model_defaults defaults = { d->settings.quantum_ns, d->settings.watchdog_ns };
-    _cleanup_free_ struct model_share *held = calloc(SCHED_MAX_SHARES, sizeof *held);
-    struct share *share;
-    if (!held)
-        return error_set(err, -ENOMEM, "no memory for the share");
-    if (request->name && (share = share_find(d, request->name))) {
-        error_set(err, -EEXIST, "there is a share %s already, on %s", request->name, share->wanted.gpu);
-        error_hint(err, "choose another name, or tranche rm %s", request->name);
-        return -EEXIST;
-    }
-    size_t held_n = share_list_of_gpu(d, gpu, held, SCHED_MAX_SHARES);
-    if (held_n == SCHED_MAX_SHARES)
-        return error_set(err, -EDQUOT, "%s has %d shares already", gpu->name, SCHED_MAX_SHARES);
-    int r = model_plan(gpu, held, held_n, request, &defaults, &wanted.share, err);
+    int r = journal ? store_add_handover_share(d->store, wanted, journal, err) : store_add_share(d->store, wanted, err);
     if (r < 0)
         return r;
-    snprintf(wanted.gpu, sizeof wanted.gpu, "%s", gpu->name);
-    snprintf(wanted.gpu_identity, sizeof wanted.gpu_identity, "%s", gpu_identity(gpu));
-    r = store_add_share(d->store, &wanted, err);
-    if (r < 0)
-        return r;
-    share = share_new(d, &wanted);
-    r = share ? share_start(share, err) : error_set(err, -ENOMEM, "no memory for the share");
+    struct share *share = share_new(d, wanted);
+    r = !share ? error_set(err, -ENOMEM, "no memory for the share") : journal ? handover_take(share, journal, request, err) : share_start(share, err);
     if (r < 0) {
-        store_remove_share(d->store, wanted.share.name, NULL);
+        store_remove_share(d->store, wanted->share.name, NULL);
         if (share) {
             remove_from_page(share);
             share_free(share, true);
         }
         return r;
     }
-    daemon_event(d, "share.created", wanted.share.name, "%s %s on %s%s", model_get(wanted.share.model)->name, wanted.share.profile, gpu->name,
-                 text_equal(wanted.share.policy, "none") ? ", unmanaged: policy none gives no time slices" : "");
     *ret = share;
     return 0;
+}
+
+static int check_name_is_free(struct daemon *d, const char *name, struct error *err)
+{
+    const struct share *share = name ? share_find(d, name) : NULL;
+    if (!share)
+        return 0;
+    error_set(err, -EEXIST, "there is a share %s already, on %s", name, share->wanted.gpu);
+    error_hint(err, "choose another name, or tranche rm %s", name);
+    return -EEXIST;
+}
+
+static int plan_share(struct daemon *d, const struct gpu *gpu, const struct model_request *wish, struct store_share *wanted, struct error *err)
+{
+    struct model_defaults defaults = { d->settings.quantum_ns, d->settings.watchdog_ns };
+    _cleanup_free_ struct model_share *held = calloc(SCHED_MAX_SHARES, sizeof *held);
+    if (!held)
+        return error_set(err, -ENOMEM, "no memory for the share");
+    int r = check_name_is_free(d, wish->name, err);
+    if (r < 0)
+        return r;
+    size_t held_n = share_list_of_gpu(d, gpu, held, SCHED_MAX_SHARES);
+    if (held_n == SCHED_MAX_SHARES)
+        return error_set(err, -EDQUOT, "%s has %d shares already", gpu->name, SCHED_MAX_SHARES);
+    r = model_plan(gpu, held, held_n, wish, &defaults, &wanted->share, err);
+    snprintf(wanted->gpu, sizeof wanted->gpu, "%s", gpu->name);
+    snprintf(wanted->gpu_identity, sizeof wanted->gpu_identity, "%s", gpu_identity(gpu));
+    return r;
+}
+
+int share_create(struct daemon *d, const struct gpu *gpu, const struct model_request *wish, const struct handover_options *options,
+                 struct http_request *request, struct error *err)
+{
+    struct store_share wanted = { .owner = http_uid(request), .created = time(NULL) };
+    _cleanup_free_ struct store_handover *journal = NULL;
+    struct share *share;
+    int r = plan_share(d, gpu, wish, &wanted, err);
+    if (r < 0)
+        return r;
+    bool handed_over = model_is_handed_over(&wanted.share);
+    if (!handed_over && (options->force || options->with_group || options->persist)) {
+        error_set(err, -EINVAL, "force, with_group and persist are for handing a GPU to a VM");
+        error_hint(err, "that is --model passthrough with --profile vfio");
+        return -EINVAL;
+    }
+    if (handed_over) {
+        journal = calloc(1, sizeof *journal);
+        r = journal ? handover_prepare(d, gpu, options, journal, err) : error_set(err, -ENOMEM, "no memory for the journal");
+        if (r < 0)
+            return r;
+    }
+    if (options->dry_run) {
+        http_reply(request, 200, json_pack("{s:o}", "operations", journal ? handover_describe_ops(journal) : json_array()), NULL);
+        return 0;
+    }
+    daemon_event(d, "share.created", wanted.share.name, "%s %s on %s%s", model_get(wanted.share.model)->name, wanted.share.profile, gpu->name,
+                 text_equal(wanted.share.policy, "none") ? ", unmanaged: policy none gives no time slices" : "");
+    r = share_begin(d, &wanted, journal, request, &share, err);
+    if (r == 0 && !handed_over)
+        http_reply(request, 201, describe_share(share), NULL);
+    return r;
+}
+
+void share_set_problem(struct share *share, const struct error *err)
+{
+    bool news = strcmp(share->problem, err->text) != 0;
+    snprintf(share->problem, sizeof share->problem, "%s", err->text);
+    if (news)
+        daemon_event(share->daemon, "share.failed", share->wanted.share.name, "%s", err->text);
 }
 
 static bool start_or_note(struct share *share)
 {
     struct error err = { 0 };
+    if (model_is_handed_over(&share->wanted.share)) {
+        if (handover_resume(share, &err) < 0)
+            share_set_problem(share, &err);
+        return !share->problem[0];
+    }
     char before[sizeof share->problem];
     strcpy(before, share->problem);
     if (share_start(share, &err) == 0) {
@@ -304,9 +361,8 @@ static bool start_or_note(struct share *share)
             daemon_event(share->daemon, "share.recovered", share->wanted.share.name, "it runs again");
         return true;
     }
-    snprintf(share->problem, sizeof share->problem, "%s", err.text);
-    if (strcmp(before, share->problem) != 0)
-        daemon_event(share->daemon, "share.failed", share->wanted.share.name, "%s", err.text);
+    strcpy(share->problem, before);
+    share_set_problem(share, &err);
     return false;
 }
 
@@ -340,10 +396,9 @@ static int refuse_in_use(struct share *share, struct error *err)
     return -EBUSY;
 }
 
-static void finish_removal(struct share *share)
+void share_finish_removal(struct share *share, struct http_request *request)
 {
     struct daemon *d = share->daemon;
-    struct http_request *remover = share->remover;
     char name[MODEL_NAME_MAX];
     struct error err = { 0 };
     strcpy(name, share->wanted.share.name);
@@ -354,23 +409,31 @@ static void finish_removal(struct share *share)
         share->remover = NULL;
         engine_put(d, share->engine, false);
         share->engine = NULL;
-        start_or_note(share);
-        if (remover)
-            http_reply_error(remover, 500, EXIT_FAILED, err.text, err.hint);
+        if (share->hand) {
+            share_set_problem(share, &err);
+            daemon_retry(d);
+        } else {
+            start_or_note(share);
+        }
+        if (request)
+            http_reply_error(request, 500, EXIT_FAILED, err.text, err.hint);
         return;
     }
     share_free(share, true);
     daemon_event(d, "share.removed", name, "removed");
-    if (remover)
-        http_reply(remover, 200, json_pack("{s:s}", "removed", name), NULL);
+    if (request)
+        http_reply(request, 200, json_pack("{s:s}", "removed", name), NULL);
 }
 
 int share_remove(struct share *share, bool force, struct http_request *request, struct error *err)
 {
+    int r;
     if (share->removing)
         return error_set(err, -EBUSY, "share %s is being removed already", share->wanted.share.name);
     if (share->workers && !force)
         return refuse_in_use(share, err);
+    if (share->hand)
+        return (r = handover_return(share, request, err)) < 0 ? r : -EINPROGRESS;
     share->removing = true;
     share->remover = request;
     share->remove_deadline_ns = clock_now_ns() + SHARE_REMOVE_NS;
@@ -379,14 +442,14 @@ int share_remove(struct share *share, bool force, struct http_request *request, 
         worker_kill(w, "its share was removed");
     health_wake(share->daemon);
     if (!share->workers)
-        finish_removal(share);
+        share_finish_removal(share, request);
     return -EINPROGRESS;
 }
 
 void share_worker_ended(struct share *share)
 {
     if (share->removing && !share->workers)
-        finish_removal(share);
+        share_finish_removal(share, share->remover);
 }
 
 static void give_up_removal(struct share *share)

@@ -10,6 +10,9 @@
 #include "daemon/engine.h"
 #include "daemon/worker.h"
 
+struct hand;
+struct handover_options;
+
 struct share {
     struct daemon *daemon;
     struct store_share wanted;
@@ -22,6 +25,8 @@ struct share {
     char problem[512];                  /* why it does not run; empty when it does */
     uint64_t refused_at_ns;             /* last refusal that became an event */
     bool accept_paused;                 /* out of descriptors: tried again at the next health check */
+
+    struct hand *hand;                  /* its way to a VM and back; NULL for shares of this host's programs. See handover.h */
 
     bool removing;
     struct http_request *remover;       /* waits for the workers' end */
@@ -37,9 +42,10 @@ size_t share_list_of_gpu(struct daemon *d, const struct gpu *gpu, struct model_s
 const struct gpu *share_gpu(const struct share *share);
 unsigned share_clients(const struct share *share);
 
-/* A new share: placed, stored, started. -EEXIST when the name is taken, else as model_plan(). */
-int share_create(struct daemon *d, const struct gpu *gpu, const struct model_request *request, uid_t owner, struct share **ret,
-                 struct error *err);
+/* A new share: placed, stored, started; the request is answered, at once or when the GPU was handed over. -EEXIST when the name is taken,
+ * else as model_plan() and handover_prepare(); then the request is the caller's to answer. */
+int share_create(struct daemon *d, const struct gpu *gpu, const struct model_request *wish, const struct handover_options *options,
+                 struct http_request *request, struct error *err);
 /* One that stands in the store already. */
 void share_load(struct daemon *d, const struct store_share *wanted);
 /* Tries again the ones that do not run. Returns how many still do not. */
@@ -48,6 +54,10 @@ unsigned share_retry_failed(struct daemon *d);
 /* Removes it. In use: -EBUSY naming the pids, or with force kills its workers; then the request is answered when they have ended (or
  * do not end) and -EINPROGRESS is returned. */
 int share_remove(struct share *share, bool force, struct http_request *request, struct error *err);
+/* The last of a removal: forgets the share, here and in the store. The request may be NULL. */
+void share_finish_removal(struct share *share, struct http_request *request);
+/* It does not run now, and why; an event when that is news. */
+void share_set_problem(struct share *share, const struct error *err);
 /* A worker of this share ended. */
 void share_worker_ended(struct share *share);
 /* Periodic: gives up a removal that waits too long, accepts again after a shortage. */

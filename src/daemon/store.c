@@ -4,25 +4,24 @@
 
 #include "base/cleanup.h"
 #include "base/text.h"
+#include "daemon/store_impl.h"
 
 #include <errno.h>
-#include <sqlite3.h>
 #include <string.h>
 #include <time.h>
 
 #define STORE_VERSION 2
 #define STORE_TRIM_EVERY 256    /* events between two trims of the table */
 
-struct store {
-    sqlite3 *db;
-    unsigned events_since_trim;
-};
-
 static const char schema[] =
     "CREATE TABLE IF NOT EXISTS shares (name TEXT PRIMARY KEY, gpu TEXT NOT NULL, gpu_identity TEXT NOT NULL, model TEXT NOT NULL,"
     " profile TEXT NOT NULL, memory_bytes INTEGER NOT NULL, time_ppm INTEGER NOT NULL, weight INTEGER NOT NULL, policy TEXT NOT NULL,"
     " quantum_ns INTEGER NOT NULL, watchdog_ns INTEGER NOT NULL, first_core INTEGER NOT NULL, cores INTEGER NOT NULL,"
     " owner_uid INTEGER NOT NULL, created INTEGER NOT NULL, class TEXT NOT NULL DEFAULT 'normal');"
+    "CREATE TABLE IF NOT EXISTS handovers (share TEXT PRIMARY KEY, state INTEGER NOT NULL, persist INTEGER NOT NULL, options INTEGER NOT NULL,"
+    " boot TEXT NOT NULL);"
+    "CREATE TABLE IF NOT EXISTS handover_ops (share TEXT NOT NULL, n INTEGER NOT NULL, op TEXT NOT NULL, begun INTEGER NOT NULL,"
+    " PRIMARY KEY (share, n));"
     "CREATE TABLE IF NOT EXISTS events (id INTEGER PRIMARY KEY AUTOINCREMENT, at INTEGER NOT NULL, kind TEXT NOT NULL, share TEXT,"
     " text TEXT NOT NULL);";
 
@@ -31,10 +30,7 @@ static const char *const migrations[STORE_VERSION] = {
     [1] = "ALTER TABLE shares ADD COLUMN class TEXT NOT NULL DEFAULT 'normal'",
 };
 
-static void cleanup_statement(sqlite3_stmt **s) { sqlite3_finalize(*s); }
-#define _cleanup_statement_ _cleanup_(cleanup_statement)
-
-static int fail(struct store *s, const char *doing, struct error *err)
+int store_fail(struct store *s, const char *doing, struct error *err)
 {
     int code = sqlite3_errcode(s->db) & 0xff;
     error_set(err, code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? -EPROTO : -EIO, "%s: %s", doing, sqlite3_errmsg(s->db));
@@ -43,16 +39,16 @@ static int fail(struct store *s, const char *doing, struct error *err)
     return code == SQLITE_NOTADB || code == SQLITE_CORRUPT ? -EPROTO : -EIO;
 }
 
-static int run(struct store *s, const char *sql, const char *doing, struct error *err)
+int store_run(struct store *s, const char *sql, const char *doing, struct error *err)
 {
-    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : fail(s, doing, err);
+    return sqlite3_exec(s->db, sql, NULL, NULL, NULL) == SQLITE_OK ? 0 : store_fail(s, doing, err);
 }
 
 static int get_version(struct store *s, int *ret, struct error *err)
 {
     _cleanup_statement_ sqlite3_stmt *q = NULL;
     if (sqlite3_prepare_v2(s->db, "PRAGMA user_version", -1, &q, NULL) != SQLITE_OK || sqlite3_step(q) != SQLITE_ROW)
-        return fail(s, "read the store's version", err);
+        return store_fail(s, "read the store's version", err);
     *ret = sqlite3_column_int(q, 0);
     return 0;
 }
@@ -61,20 +57,20 @@ static int set_version(struct store *s, int version, struct error *err)
 {
     char sql[64];
     snprintf(sql, sizeof sql, "PRAGMA user_version=%d", version);
-    return run(s, sql, "set up the store", err);
+    return store_run(s, sql, "set up the store", err);
 }
 
 /* All of a step or nothing: a tranched that is killed here begins with it again. */
 static int migrate(struct store *s, int from, struct error *err)
 {
-    int r = run(s, "BEGIN IMMEDIATE", "change the store to this version", err);
+    int r = store_run(s, "BEGIN IMMEDIATE", "change the store to this version", err);
     if (r < 0)
         return r;
-    r = run(s, migrations[from], "change the store to this version", err);
+    r = store_run(s, migrations[from], "change the store to this version", err);
     if (r == 0)
         r = set_version(s, from + 1, err);
     if (r == 0)
-        return run(s, "COMMIT", "change the store to this version", err);
+        return store_run(s, "COMMIT", "change the store to this version", err);
     sqlite3_exec(s->db, "ROLLBACK", NULL, NULL, NULL);
     return r;
 }
@@ -92,9 +88,9 @@ static int prepare_file(struct store *s, struct error *err)
     /* A store that can be read but not written still serves the shares that are there; each later write says what is wrong. */
     if (version == STORE_VERSION && sqlite3_db_readonly(s->db, "main") == 1)
         return 0;
-    r = run(s, "PRAGMA journal_mode=WAL", "set up the store", err);
+    r = store_run(s, "PRAGMA journal_mode=WAL", "set up the store", err);
     if (r == 0)
-        r = run(s, schema, "set up the store", err);
+        r = store_run(s, schema, "set up the store", err);
     for (; r == 0 && version > 0 && version < STORE_VERSION; version++)
         r = migrate(s, version, err);
     if (r == 0 && version == 0)
@@ -108,7 +104,7 @@ int store_open(const char *path, struct store **ret, struct error *err)
     if (!s)
         return error_set(err, -ENOMEM, "no memory for the store");
     int r = sqlite3_open_v2(path, &s->db, SQLITE_OPEN_READWRITE | SQLITE_OPEN_CREATE | SQLITE_OPEN_NOFOLLOW, NULL) == SQLITE_OK ?
-            0 : fail(s, "open the store", err);
+            0 : store_fail(s, "open the store", err);
     if (r == 0) {
         sqlite3_busy_timeout(s->db, 2000);
         r = prepare_file(s, err);
@@ -134,7 +130,7 @@ void store_close(struct store *store)
 
 /* FULL syncs the write-ahead log at each commit: a share that was answered "created" is there after a power cut. NORMAL leaves that to
  * checkpoints, which is enough for history and costs no disk wait when a client connects. */
-static void set_durable(struct store *s, bool durable)
+void store_set_durable(struct store *s, bool durable)
 {
     sqlite3_exec(s->db, durable ? "PRAGMA synchronous=FULL" : "PRAGMA synchronous=NORMAL", NULL, NULL, NULL);
 }
@@ -147,7 +143,7 @@ int store_add_share(struct store *s, const struct store_share *share, struct err
     const int64_t numbers[] = { (int64_t)m->quantum_ns, (int64_t)m->watchdog_ns, m->first_core, m->cores, share->owner, share->created };
     _cleanup_statement_ sqlite3_stmt *q = NULL;
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
-        return fail(s, "save the share", err);
+        return store_fail(s, "save the share", err);
     for (size_t i = 0; i < ARRAY_LEN(texts); i++)
         sqlite3_bind_text(q, (int)i + 1, texts[i], -1, SQLITE_STATIC);
     sqlite3_bind_int64(q, 6, (int64_t)m->memory_bytes);
@@ -157,18 +153,35 @@ int store_add_share(struct store *s, const struct store_share *share, struct err
     for (size_t i = 0; i < ARRAY_LEN(numbers); i++)
         sqlite3_bind_int64(q, (int)i + 10, numbers[i]);
     sqlite3_bind_text(q, 16, m->class, -1, SQLITE_STATIC);
-    set_durable(s, true);
-    return sqlite3_step(q) == SQLITE_DONE ? 0 : fail(s, "save the share", err);
+    store_set_durable(s, true);
+    return sqlite3_step(q) == SQLITE_DONE ? 0 : store_fail(s, "save the share", err);
+}
+
+static int delete_rows(struct store *s, const char *sql, const char *name, struct error *err)
+{
+    _cleanup_statement_ sqlite3_stmt *q = NULL;
+    if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
+        return store_fail(s, "remove the share", err);
+    sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
+    return sqlite3_step(q) == SQLITE_DONE ? 0 : store_fail(s, "remove the share", err);
 }
 
 int store_remove_share(struct store *s, const char *name, struct error *err)
 {
-    _cleanup_statement_ sqlite3_stmt *q = NULL;
-    if (sqlite3_prepare_v2(s->db, "DELETE FROM shares WHERE name = ?", -1, &q, NULL) != SQLITE_OK)
-        return fail(s, "remove the share", err);
-    sqlite3_bind_text(q, 1, name, -1, SQLITE_STATIC);
-    set_durable(s, true);
-    return sqlite3_step(q) == SQLITE_DONE ? 0 : fail(s, "remove the share", err);
+    static const char *const statements[] = {
+        "DELETE FROM handover_ops WHERE share = ?", "DELETE FROM handovers WHERE share = ?", "DELETE FROM shares WHERE name = ?",
+    };
+    store_set_durable(s, true);
+    int r = store_run(s, "BEGIN IMMEDIATE", "remove the share", err);
+    if (r < 0)
+        return r;
+    for (size_t i = 0; r == 0 && i < ARRAY_LEN(statements); i++)
+        r = delete_rows(s, statements[i], name, err);
+    if (r == 0)
+        r = store_run(s, "COMMIT", "remove the share", err);
+    if (r < 0)
+        store_run(s, "ROLLBACK", "remove the share", NULL);
+    return r;
 }
 
 static bool column_text(sqlite3_stmt *q, int i, char *ret, size_t size)
@@ -221,7 +234,7 @@ int store_each_share(struct store *s, void (*found)(const struct store_share *sh
     _cleanup_statement_ sqlite3_stmt *q = NULL;
     int r = SQLITE_DONE;
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
-        return fail(s, "read the shares", err);
+        return store_fail(s, "read the shares", err);
     while ((r = sqlite3_step(q)) == SQLITE_ROW) {
         struct store_share share;
         const char *name = (const char *)sqlite3_column_text(q, 0);
@@ -230,7 +243,7 @@ int store_each_share(struct store *s, void (*found)(const struct store_share *sh
         else
             broken(name ? name : "", "its row in the store has values that no tranched wrote", user);
     }
-    return r == SQLITE_DONE ? 0 : fail(s, "read the shares", err);
+    return r == SQLITE_DONE ? 0 : store_fail(s, "read the shares", err);
 }
 
 static void trim_events(struct store *s)
@@ -247,14 +260,14 @@ int store_add_event(struct store *s, const char *kind, const char *share, const 
 {
     _cleanup_statement_ sqlite3_stmt *q = NULL;
     if (sqlite3_prepare_v2(s->db, "INSERT INTO events (at, kind, share, text) VALUES (?,?,?,?)", -1, &q, NULL) != SQLITE_OK)
-        return fail(s, "save an event", err);
+        return store_fail(s, "save an event", err);
     sqlite3_bind_int64(q, 1, time(NULL));
     sqlite3_bind_text(q, 2, kind, -1, SQLITE_STATIC);
     sqlite3_bind_text(q, 3, share, -1, SQLITE_STATIC);
     sqlite3_bind_text(q, 4, text, -1, SQLITE_STATIC);
-    set_durable(s, false);
+    store_set_durable(s, false);
     if (sqlite3_step(q) != SQLITE_DONE)
-        return fail(s, "save an event", err);
+        return store_fail(s, "save an event", err);
     trim_events(s);
     return 0;
 }
@@ -274,7 +287,7 @@ int store_list_events(struct store *s, int max, json_t **ret, struct error *err)
     _cleanup_statement_ sqlite3_stmt *q = NULL;
     int r;
     if (sqlite3_prepare_v2(s->db, sql, -1, &q, NULL) != SQLITE_OK)
-        return fail(s, "read the events", err);
+        return store_fail(s, "read the events", err);
     sqlite3_bind_int(q, 1, max);
     json_t *list = json_array();
     while ((r = sqlite3_step(q)) == SQLITE_ROW) {
@@ -288,7 +301,7 @@ int store_list_events(struct store *s, int max, json_t **ret, struct error *err)
     }
     if (r != SQLITE_DONE) {
         json_decref(list);
-        return fail(s, "read the events", err);
+        return store_fail(s, "read the events", err);
     }
     *ret = list;
     return 0;
