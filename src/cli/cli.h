@@ -97,5 +97,5 @@ int cli_option_word(const struct cli *cli, const char *name, const char **ret, s
 /* The whole program: parses, runs the verb, prints its error. Returns the exit status. */
 int cli_main(int argc, char **argv);
 
-cli_handler verb_gpus, verb_doctor, verb_holders, verb_create, verb_shares, verb_show, verb_rm, verb_run, verb_attach, verb_status, verb_events, verb_compare, verb_version,
+cli_handler verb_gpus, verb_doctor, verb_holders, verb_create, verb_shares, verb_show, verb_rm, verb_run, verb_attach, verb_status, verb_events, verb_compare, verb_version, verb_vfs,
     verb_help, verb_complete;

@@ -146,6 +146,14 @@ static int create_largest_pair(struct session *s, struct error *err)
     return 0;
 }
 
+/* By its own driver: a GPU in a VM runs no programs of this host. */
+static int create_whole(struct session *s, struct error *err)
+{
+    int r = create_pair(s, "whole", err);
+    s->row->profile[0] = '\0';
+    return r;
+}
+
 static int create_shares(struct session *s, struct error *err)
 {
     json_t *model = json_object_get(json_object_get(s->gpu, "models"), s->row->model);
@@ -155,7 +163,7 @@ static int create_shares(struct session *s, struct error *err)
         return 0;
     }
     if (strcmp(s->row->model, "passthrough") == 0)
-        return create_pair(s, NULL, err);
+        return create_whole(s, err);
     if (strcmp(s->row->model, "vgpu") == 0)
         return create_pair(s, "1of2", err);
     return create_largest_pair(s, err);

@@ -13,13 +13,22 @@ struct wish {
     const char *gpu, *model, *name, *profile, *policy, *class;
     uint64_t memory_bytes, weight, watchdog_ns, quantum_ns;
     uint32_t time_ppm;
+    bool flags[4];
+};
+
+/* Options without a value, with their keys in the API. */
+static const struct { const char *option, *key; } flags[] = {
+    { "force", "force" }, { "with-group", "with_group" }, { "persist", "persist" }, { "dry-run", "dry_run" },
 };
 
 #define MAX_WEIGHT 1000000
+#define CREATE_TIMEOUT_S 300    /* drivers take seconds to let go of a GPU, and there may be several functions */
 
 static int read_wish(const struct cli *cli, const char *gpu, struct wish *w, struct error *err)
 {
     *w = (struct wish){ .gpu = gpu, .name = cli_option_value(cli, "name"), .profile = cli_option_value(cli, "profile") };
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+        w->flags[i] = cli_option_given(cli, flags[i].option);
     int r = text_check_name(w->name, err);
     if (r < 0)
         return error_wrap(err, "--name");
@@ -58,6 +67,9 @@ static json_t *make_body(const struct wish *w)
         bad |= set(body, "watchdog_ns", json_integer((json_int_t)w->watchdog_ns));
     if (w->quantum_ns)
         bad |= set(body, "quantum_ns", json_integer((json_int_t)w->quantum_ns));
+    for (size_t i = 0; i < ARRAY_LEN(flags); i++)
+        if (w->flags[i])
+            bad |= set(body, flags[i].key, json_true());
     if (!bad)
         return body;
     json_decref(body);
@@ -76,8 +88,23 @@ static void print_created(json_t *share)
         print_text(stdout, ", %s of the time, %s%s", print_percent(api_u64(share, "time_ppm"), part, sizeof part), api_text(share, "policy"),
                    strcmp(api_text(share, "class"), "latency") == 0 ? ", class latency" : "");
     putchar('\n');
-    print_text(stdout, "run a program in it: tranche run %s -- COMMAND", name);
+    if (share_is_handed_over(share))
+        print_text(stdout, "put it into a VM: tranche attach %s --format qemu", name);
+    else
+        print_text(stdout, "run a program in it: tranche run %s -- COMMAND", name);
     putchar('\n');
+}
+
+static void print_plan(json_t *answer)
+{
+    json_t *list = json_object_get(answer, "operations"), *op;
+    size_t i;
+    if (json_array_size(list) == 0)
+        puts("nothing is done to the machine");
+    json_array_foreach(list, i, op) {
+        print_text(stdout, "%3zu  %s", i + 1, api_text(op, "text"));
+        putchar('\n');
+    }
 }
 
 int verb_create(int argc, char **argv, struct cli *cli, struct error *err)
@@ -92,11 +119,15 @@ int verb_create(int argc, char **argv, struct cli *cli, struct error *err)
         error_hint(err, "tranche gpus lists both");
         return -EINVAL;
     }
+    cli->api_timeout_s = CREATE_TIMEOUT_S;
     r = api_call(cli, "POST", "/v1/shares", body, &share, err);
     if (r < 0)
         return r;
     if (cli->json)
         return print_json(share, err);
-    print_created(share);
+    if (cli_option_given(cli, "dry-run"))
+        print_plan(share);
+    else
+        print_created(share);
     return 0;
 }

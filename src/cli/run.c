@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* tranche run: becomes a program whose OpenCL loader finds the share and nothing else. */
 #include "cli/cli.h"
+#include "cli/share.h"
 
 #include "base/cleanup.h"
 
@@ -67,6 +68,11 @@ int verb_run(int argc, char **argv, struct cli *cli, struct error *err)
     int r = api_get_share(cli, argv[1], &share, err);
     if (r < 0 || (r = check_state(share, err)) < 0)
         return r;
+    if (share_is_handed_over(share)) {
+        error_set(err, -EOPNOTSUPP, "share %s is a GPU that this host gave to a VM; programs of this host cannot use it", argv[1]);
+        error_hint(err, "tranche attach %s --format qemu puts it into a VM; --profile whole makes a share for this host", argv[1]);
+        return -EOPNOTSUPP;
+    }
     clear_choice();
     if (strcmp(api_text(share, "model"), "passthrough") != 0 && (r = choose_share(share, err)) < 0)
         return r;

@@ -10,13 +10,20 @@
 /* Empty where the model says it all. */
 static inline const char *share_profile(json_t *share)
 {
-    return strcmp(api_text(share, "model"), "passthrough") == 0 ? "" : api_text(share, "profile");
+    const char *profile = api_text(share, "profile");
+    return strcmp(profile, "whole") == 0 ? "" : profile;
 }
 
 /* Tenants reach it through workers, so that there is something to count. */
 static inline bool share_is_served(json_t *share)
 {
     return json_is_string(json_object_get(share, "socket"));
+}
+
+/* It is away from the host, for a VM. */
+static inline bool share_is_handed_over(json_t *share)
+{
+    return json_is_object(json_object_get(share, "handover"));
 }
 
 /* Only a vgpu has a part of the time; the others have the whole of what is theirs. */

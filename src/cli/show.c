@@ -70,6 +70,21 @@ static void print_line(const char *name, const char *text)
     putchar('\n');
 }
 
+static void print_handover(json_t *share)
+{
+    json_t *handover = json_object_get(share, "handover"), *functions = json_object_get(share, "functions"), *function;
+    size_t i;
+    if (!share_is_handed_over(share))
+        return;
+    label("devices");
+    json_array_foreach(functions, i, function)
+        print_text(stdout, "%s%s", i ? ", " : "", json_string_value(function));
+    putchar('\n');
+    label("handover");
+    printf("%s, %llu of %llu operations begun%s\n", api_text(handover, "state"), (unsigned long long)api_u64(handover, "begun"),
+           (unsigned long long)api_u64(handover, "operations"), api_bool(handover, "persist") ? ", again after a reboot" : "");
+}
+
 static void print_share(json_t *share)
 {
     const char *profile = share_profile(share);
@@ -81,6 +96,8 @@ static void print_share(json_t *share)
     print_styled(share_state_style(share), "%s", api_text(share, "state"));
     putchar('\n');
     print_line("problem", api_text(share, "problem"));
+    print_handover(share);
+    print_handover(share);
     print_memory(share);
     print_rules(share);
     print_cores(share);

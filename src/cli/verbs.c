@@ -56,6 +56,10 @@ static const struct cli_option create_options[] = {
     { "class", "CLASS", "vgpu: a share of class latency goes next when it has work:", CLASSES },
     { "quantum", "TIME", "vgpu: longest turn, such as 2ms" },
     { "watchdog", "TIME", "end a tenant whose kernel runs longer, such as 30s" },
+    { "force", NULL, "passthrough to a VM: also the only display of this host" },
+    { "with-group", NULL, "passthrough to a VM: also the other devices of its IOMMU group" },
+    { "persist", NULL, "passthrough to a VM: again after a reboot" },
+    { "dry-run", NULL, "print what would be done to the machine, and do nothing" },
     { 0 },
 };
 
@@ -92,11 +96,13 @@ const struct cli_verb cli_verbs[] = {
     { "create", "GPU", "create a share of a GPU", verb_create, create_options, 1, 1, COMPLETE_GPUS,
       .details = "A GPU is in one model at a time: its first share decides, and its --policy counts for the GPU.\n"
                  "A vgpu needs --profile, or --memory and --time, of which one may be left out: it is then the same fraction.\n"
-                 "mig needs --profile; passthrough takes the whole GPU.\n\n"
+                 "mig needs --profile; passthrough takes the whole GPU: profile vfio hands a PCI device with its companions to a VM, profile\n"
+                 "whole to programs of this host by its own driver. Each step of handing over is journaled; an error or a crash undoes it.\n\n"
                  "  tranche create cpu0 --model vgpu --profile 1of4 --name a\n"
                  "  tranche create cpu0 --model vgpu --memory 1GiB --time 25% --name b\n"
                  "  tranche create cpu0 --model mig --profile 1c --name m\n"
-                 "  tranche create cpu0 --model passthrough --name whole", .json = true },
+                 "  tranche create cpu0 --model passthrough --name whole\n"
+                 "  tranche create gpu0 --model passthrough --name vm1 --dry-run", .json = true },
     { "shares", "", "list the shares", verb_shares, .json = true },
     { "show", "NAME", "show one share and the programs that use it", verb_show, NULL, 1, 1, COMPLETE_SHARES, .json = true },
     { "rm", "NAME", "remove a share", verb_rm, rm_options, 1, 1, COMPLETE_SHARES,
@@ -110,6 +116,10 @@ const struct cli_verb cli_verbs[] = {
                  "together. The text for FORMAT is printed on standard output, what else to know on standard error. It does not bind or unbind anything.\n\n"
                  "  tranche attach train --format qemu --qemu /usr/bin/qemu-system-x86_64\n"
                  "  tranche attach train --vm win11", .json = true },
+    { "vfs", "GPU [N]", "show or set how many virtual functions (SR-IOV) a GPU has", verb_vfs, NULL, 1, 2, COMPLETE_GPUS,
+      .details = "With N it sets the number; 0 removes them all. New ones get no driver, so that each can go to a VM:\n"
+                 "  tranche vfs gpu0 4\n"
+                 "  tranche create gpu0vf1 --model passthrough --name vm1", .json = true },
     { "status", "", "show the daemon", verb_status, .json = true },
     { "events", "", "list what happened, newest last", verb_events, events_options, .json = true },
     { "compare", "[GPU]", "measure the three models on a GPU", verb_compare, compare_options, 0, 1, COMPLETE_GPUS, .json = true,
