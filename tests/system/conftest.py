@@ -149,6 +149,7 @@ class Daemon:
             folder.mkdir(mode=0o700)
         kept = {key: value for key, value in os.environ.items() if not key.startswith(("TRANCHE_", "OCL_ICD_", "POCL_"))}
         self.env = dict(kept, TRANCHE_RUN_DIR=str(self.run_dir), TRANCHE_STATE_DIR=str(self.state_dir))
+        self.arguments = []    # more of them for tranched
         self.process = None
         self.children = []
 
@@ -158,7 +159,8 @@ class Daemon:
 
     def start(self):
         with open(self.log, "ab") as log:
-            self.process = subprocess.Popen([self.build / "tranched", "--stand-in", "--run-dir", self.run_dir, "--state-dir", self.state_dir], env=self.env,
+            self.process = subprocess.Popen([self.build / "tranched", "--stand-in", "--run-dir", self.run_dir, "--state-dir", self.state_dir,
+                                             *self.arguments], env=self.env,
                                             stdin=subprocess.DEVNULL, stdout=log, stderr=log)
         wait_until(lambda: self.answers() or self.process.poll() is not None, 20, "tranched answers on its control socket")
         assert self.process.poll() is None, f"tranched ended with {self.process.returncode}:\n{self.read_log()}"
