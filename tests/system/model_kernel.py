@@ -3,7 +3,6 @@
 changes it by the kernel's rules.
 
 It lets tranched's journal be tested through thousands of crashes in seconds; what a real kernel does is tested in lab/vfio."""
-import contextlib
 import json
 import pathlib
 import socket
@@ -133,14 +132,22 @@ class ModelKernel:
             self.threads.append(threading.Thread(target=self.serve, args=(peer,), daemon=True))
             self.threads[-1].start()
 
+    def receive(self, peer):
+        try:
+            return peer.recv(4096)
+        except ConnectionResetError:    # tranched died with an answer unread
+            return b""
+
     def serve(self, peer):
-        with peer, contextlib.suppress(ConnectionResetError):
-            while message := peer.recv(4096):
+        with peer:
+            while message := self.receive(peer):
                 request = json.loads(message)
                 try:
                     code, text = self.carry(request["op"])
-                except FileNotFoundError:    # the test is over, the tree is gone
-                    return
+                except FileNotFoundError as problem:
+                    if self.folder.exists():
+                        self.broken.append(f"the model failed: {problem!r}")
+                    return    # else the test is over, and the tree is gone
                 answer = {"id": request["id"], "code": code, **({"text": text, "hint": ""} if code else {})}
                 try:
                     peer.send(json.dumps(answer).encode())

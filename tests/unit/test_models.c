@@ -94,12 +94,12 @@ static void reasons_are_concrete(void **state)
     struct gpu bare = pci_gpu(false), served = pci_gpu(true);
     assert_false(says(MODEL_VGPU, &bare, "install nvidia-opencl-icd"));
     assert_false(says(MODEL_PASSTHROUGH, &bare, "IOMMU is off"));
-    assert_true(says(MODEL_PASSTHROUGH, &served, "hands no devices to VMs yet"));
+    assert_true(says(MODEL_PASSTHROUGH, &served, "not to a VM: the IOMMU is off"));
     served.pci.iommu_group = 12;
     served.pci.companions_n = 2;
-    assert_true(says(MODEL_PASSTHROUGH, &served, "IOMMU group 12, shared with 2 other devices"));
+    assert_true(says(MODEL_PASSTHROUGH, &served, "IOMMU group 12, with 2 other devices"));
     strcpy(served.pci.driver, "vfio-pci");
-    assert_false(says(MODEL_PASSTHROUGH, &served, "vfio-pci"));
+    assert_true(says(MODEL_PASSTHROUGH, &served, "not to programs of this host: it is bound to vfio-pci"));
     assert_false(says(MODEL_MIG, &served, "does not partition"));
     served.has_nvml = true;
     served.nvml.mig_current = -1;
