@@ -26,7 +26,7 @@ static int choose_models(const struct cli *cli, struct selection *ret, struct er
 }
 
 /* The drivers of this machine are asked; of another, only files are there. */
-static int take_inventory(const char *sysroot, struct inventory **ret, struct error *err)
+static int take_inventory(const char *sysroot, struct inventory **ret, bool *ret_asked, struct error *err)
 {
     if (*sysroot)
         return inventory_take_files(sysroot, ret, err);
@@ -37,6 +37,7 @@ static int take_inventory(const char *sysroot, struct inventory **ret, struct er
         return inventory_take_files(sysroot, ret, err);
     sources.worker = worker;
     print_progress("asking the drivers…");
+    *ret_asked = true;
     inventory_begin(&probe, &sources);
     int r = inventory_end(&probe, ret, err);
     print_progress_clear();
@@ -161,7 +162,7 @@ int verb_doctor(int argc, char **argv, struct cli *cli, struct error *err)
     if (r == 0)
         r = doctor_read_host(sysroot, &host, err);
     if (r == 0)
-        r = take_inventory(sysroot, &inventory, err);
+        r = take_inventory(sysroot, &inventory, &host.asked, err);
     if (r == 0)
         r = find_gpu(inventory, sysroot, argc > 1 ? argv[1] : NULL, &only, err);
     if (r < 0)

@@ -8,19 +8,19 @@ static void check_opencl(const struct doctor_host *host, const struct doctor_gpu
 {
     const struct gpu *gpu = g->gpu;
     bool gone = gpu->has_pci && pci_driver_is_vfio(g->function.driver);
-    enum doctor_verdict verdict = gone ? DOCTOR_BLOCKS : gpu->has_opencl ? DOCTOR_OK : host->here ? DOCTOR_BLOCKS : host->icds[0] ? DOCTOR_UNKNOWN : DOCTOR_BLOCKS;
+    enum doctor_verdict verdict = gone ? DOCTOR_BLOCKS : gpu->has_opencl ? DOCTOR_OK : host->asked ? DOCTOR_BLOCKS : host->icds[0] ? DOCTOR_UNKNOWN : DOCTOR_BLOCKS;
     struct doctor_check *c = report_add(report, DOCTOR_VGPU, "opencl", "OpenCL driver", verdict);
     if (gone) {
         check_found(c, "the GPU is with %s, for a VM", g->function.driver);
         check_remedy(c, "give it back to its driver first");
     } else if (gpu->has_opencl) {
         check_found(c, "%s, %s", gpu->opencl.platform, gpu->opencl.platform_version);
-    } else if (host->here) {
+    } else if (host->asked) {
         check_found(c, "%s", gpu->opencl_missing);
         check_remedy(c, "install the OpenCL driver for it (clinfo -l lists what there is), then tranche gpus --refresh");
     } else if (host->icds[0]) {
         check_found(c, "installed: %s; none was asked", host->icds);
-        check_remedy(c, "run tranche doctor on that machine to know whether one serves this GPU");
+        check_remedy(c, host->here ? "install tranche-worker beside tranche: it asks them" : "run tranche doctor on that machine to know whether one serves this GPU");
     } else {
         check_found(c, "none is installed");
         check_remedy(c, "install the OpenCL driver of the GPU's vendor");

@@ -62,7 +62,8 @@ struct doctor_host {
     bool fabric_manager;
     int seccomp, landlock;
     char icds[160];                       /* OpenCL drivers that are installed, "nvidia.icd, pocl.icd" */
-    bool here;                            /* this machine: drivers were asked too */
+    bool here;                            /* this machine, not the files of another */
+    bool asked;                           /* OpenCL drivers were asked; set by the caller, who takes the inventory */
 };
 
 struct doctor_gpu {

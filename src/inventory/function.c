@@ -131,17 +131,19 @@ static void read_parent(int devices, const char *address, char ret[PCI_ADDRESS_M
         ret[0] = '\0';
 }
 
-/* The only entry of vfio-dev/, "vfio3". */
+/* The entry of vfio-dev/, "vfio3". Kernels before 6.6, and those without CONFIG_VFIO_DEVICE_CDEV, have the entry and no file for it. */
 static void read_vfio_device(int dir, struct pci_function *f)
 {
     int fd = openat(dir, "vfio-dev", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    _cleanup_closedir_ DIR *nodes = fd >= 0 ? fdopendir(fd) : NULL;
-    if (!nodes)
-        return;
-    for (struct dirent *e; (e = readdir(nodes));)
-        if (strncmp(e->d_name, "vfio", 4) == 0 && e->d_name[4] && e->d_name[4 + strspn(e->d_name + 4, "0123456789")] == '\0' &&
-            text_format(f->vfio_device, sizeof f->vfio_device, "%s", e->d_name) == 0)
+    _cleanup_closedir_ DIR *entries = fd >= 0 ? fdopendir(fd) : NULL;
+    for (struct dirent *e; entries && (e = readdir(entries));) {
+        char number[32];
+        if (strncmp(e->d_name, "vfio", 4) != 0 || !e->d_name[4] || e->d_name[4 + strspn(e->d_name + 4, "0123456789")] != '\0' ||
+            text_format(number, sizeof number, "%.20s/dev", e->d_name) < 0 || faccessat(fd, number, F_OK, 0) < 0)
+            continue;
+        if (text_format(f->vfio_device, sizeof f->vfio_device, "%s", e->d_name) == 0)
             return;
+    }
     f->vfio_device[0] = '\0';
 }
 

@@ -50,7 +50,7 @@ struct pci_function {
     char runtime_status[16];              /* "active", "suspended", "unsupported", …; empty when unknown */
     struct pci_bar bars[PCI_BARS];
     uint64_t rom_size;                    /* expansion ROM; 0 without one */
-    char vfio_device[16];                 /* "vfio3": its node below /dev/vfio/devices (kernel 6.2 or later); empty else */
+    char vfio_device[16];                 /* "vfio3": its node below /dev/vfio/devices (kernel 6.6 or later); empty else */
 };
 
 /* The function at this address, in the form of pci_parse_address(). -EINVAL: no address; -ENOENT: no such function here;

@@ -38,7 +38,7 @@ static void add_directory(struct holders *h, const char *path, const char *direc
     _cleanup_closedir_ DIR *dir = opendir(path);
     for (struct dirent *e; dir && (e = readdir(dir));) {
         char attribute[300], deeper[PATH_MAX];
-        if (e->d_name[0] == '.')
+        if (e->d_name[0] == '.' || strncmp(e->d_name, "controlD", 8) == 0)    /* an old name of card0, as a link */
             continue;
         if (below && text_format(deeper, sizeof deeper, "%s/%s", path, e->d_name) == 0)
             add_directory(h, deeper, directory, false);

@@ -42,6 +42,7 @@ struct scan {
     int proc;
     bool numbers;                /* a real /proc: descriptors lead to the files themselves */
     char own_mounts[64];
+    int self;                    /* whoever asks inherits descriptors and is no holder; -1 below a sysroot */
     size_t room;
 };
 
@@ -195,7 +196,7 @@ static int scan_process(struct scan *scan, const char *name, struct error *err)
 {
     struct holder_process p = { .pid = (pid_t)strtol(name, NULL, 10) };
     _cleanup_close_ int dir = openat(scan->proc, name, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-    if (dir < 0)    /* it ended meanwhile */
+    if (dir < 0 || p.pid == scan->self)    /* it ended meanwhile */
         return 0;
     if (!scan_descriptors(scan, dir, &p)) {
         scan->holders->hidden++;
@@ -228,6 +229,7 @@ static int scan_processes(const char *sysroot, struct holders *h, struct error *
         return error_set(err, -errno, "read %s: %s", path, strerror(errno));
     struct scan scan = { .holders = h, .proc = dirfd(proc) };
     scan.numbers = fstatfs(scan.proc, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+    scan.self = scan.numbers ? sysfs_read_link_number(scan.proc, "self") : -1;
     sysfs_read_link_name(scan.proc, "self/ns/mnt", scan.own_mounts, sizeof scan.own_mounts);
     for (struct dirent *e; r == 0 && (e = readdir(proc));)
         if (isdigit((unsigned char)e->d_name[0]))

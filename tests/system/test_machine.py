@@ -233,6 +233,12 @@ def running(tranche, root, pid_of):
     return wait_until(look, 10, "the process is found")[0]
 
 
+def test_whoever_asks_is_no_holder(tranche, real):
+    with open("/dev/full", "wb", buffering=0) as inherited:
+        pids = [one["pid"] for one in answer(tranche("holders", "gpu0", "--sysroot", real, "--json", pass_fds=[inherited.fileno()]))["processes"]]
+        assert os.getpid() in pids and "tranche" not in [pathlib.Path(f"/proc/{pid}/comm").read_text().strip() for pid in pids if pid != os.getpid()]
+
+
 def test_a_real_process_is_found_by_device_number(tranche, real):
     before = holders(tranche, real, "gpu0")
     assert before["looked"] > 1

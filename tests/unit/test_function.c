@@ -58,7 +58,8 @@ static void a_function_comes_with_all_its_facts(void **state)
                                   "0x0000000000003000 0x000000000000307f 0x0000000000040101\n"
                                   "0x0000000085000000 0x000000008507ffff 0x0000000000046200\n" NO_WINDOW);
     tree_put_pci(GPU, "resource1_resize", "000000000000ffc0\n");
-    tree_make_dirs("sys/bus/pci/devices/" GPU "/vfio-dev/vfio3");
+    tree_make_dirs("sys/bus/pci/devices/" GPU "/vfio-dev/vfio2");    /* without a file of its own */
+    tree_put_pci(GPU, "vfio-dev/vfio3/dev", "241:3\n");
     struct pci_function f = read_ok("0A:00.0");
     assert_string_equal(f.address, GPU);
     assert_string_equal(f.parent, "0000:00:01.0");
@@ -129,8 +130,8 @@ static void nonsense_in_attributes_is_unknown_too(void **state)
     tree_put_pci(GPU, "resource", "garbage\n0xffff 0x0 0x200\n0x0 0xffffffffffffffff 0x200\n0x1000 0x1fff 0x200");
     tree_put_pci(GPU, "resource3_resize", "not hex\n");
     tree_put_link("/nowhere/deep/" GPU "x", "sys/bus/pci/devices/" GPU "/physfn");
-    tree_make_dirs("sys/bus/pci/devices/" GPU "/vfio-dev/vfio-or-not");
-    tree_make_dirs("sys/bus/pci/devices/" GPU "/vfio-dev/vfio99999999999999999999");
+    tree_put_pci(GPU, "vfio-dev/vfio-or-not/dev", "241:3\n");
+    tree_put_pci(GPU, "vfio-dev/vfio99999999999999999999/dev", "241:3\n");
     struct pci_function f = read_ok(GPU);
     assert_int_equal(f.numa_node, -1);
     assert_int_equal(f.sriov_enabled, 0);
