@@ -12,7 +12,7 @@
 /* Resource names are [A-Za-z0-9._-]; pci.ids gives "AD102 [GeForce RTX 4090]". */
 static void resource_name(const struct attach_request *q, const struct pci_function *f, char *ret, size_t size)
 {
-    bool gpu = f->class_code >> 16 == 0x03;
+    bool gpu = pci_function_is_gpu(f);
     const char *vendor = f->vendor_id == 0x10de ? "nvidia.com" : f->vendor_id == 0x1002 ? "amd.com" : f->vendor_id == 0x8086 ? "intel.com" : "devices.kubevirt.io";
     size_t used = (size_t)snprintf(ret, size, "%s/", vendor), begin = used;
     for (const char *p = gpu ? q->product : ""; *p && used + 1 < size && used < begin + 50; p++) {
@@ -43,7 +43,7 @@ static void add_devices(const struct attach_request *q, struct attach_list *vm, 
     for (size_t i = 0; i < q->n; i++) {
         const struct pci_function *f = &q->functions[i];
         char resource[128];
-        if ((f->class_code >> 16 == 0x03) != gpus)
+        if (pci_function_is_gpu(f) != gpus)
             continue;
         if (!titled)
             output_add(vm, "          %s:", gpus ? "gpus" : "hostDevices");

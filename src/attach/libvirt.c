@@ -50,7 +50,7 @@ char *attach_hostdev(const struct attach_request *q, size_t index, const struct 
         return NULL;
     fprintf(out, "<hostdev mode='subsystem' type='pci' managed='%s'>\n  <driver name='vfio'/>\n", is_managed(f) ? "yes" : "no");
     put_source(out, f);
-    if (f->class_code >> 16 == 0x03 && q->rom) {
+    if (pci_function_is_gpu(f) && q->rom) {
         fputs(*q->rom ? "  <rom file='" : "  <rom bar='off'/>\n", out);
         put_escaped(out, q->rom);
         fputs(*q->rom ? "'/>\n" : "", out);
@@ -92,7 +92,7 @@ int libvirt_build(const struct attach_request *q, const struct attach_place *pla
     if (placed)
         output_add(&ret->notes, "bus 0x%02x of the guest must be a free pcie-root-port (libvirt adds those that are missing); --guest-bus chooses another", q->guest_bus);
     for (size_t i = 0; i < q->n; i++)
-        if (q->functions[i].class_code >> 16 == 0x03 && q->functions[i].numa_node >= 0)
+        if (pci_function_is_gpu(&q->functions[i]) && q->functions[i].numa_node >= 0)
             output_add(&ret->notes, "the GPU is on NUMA node %d: <numatune><memory mode='strict' nodeset='%d'/></numatune>, and <vcpu placement='static' cpuset='…'> of that node",
                        q->functions[i].numa_node, q->functions[i].numa_node);
     if (attach_window_bytes(q) > ATTACH_WINDOW_DEFAULT)

@@ -35,7 +35,7 @@ int proxmox_build(const struct attach_request *q, const struct attach_place *pla
         bool vga = false, gpu = false;
         for (end = first; end < q->n && places[end].slot == places[first].slot; end++) {
             vga |= q->functions[end].class_code >> 8 == 0x0300;
-            gpu |= q->functions[end].class_code >> 16 == 0x03;
+            gpu |= pci_function_is_gpu(&q->functions[end]);
         }
         name_slot(q, first, end, host, sizeof host);
         if (file && strpbrk(file, ",;"))
@@ -49,7 +49,7 @@ int proxmox_build(const struct attach_request *q, const struct attach_place *pla
     if (file && *file)
         output_add(&ret->notes, "the ROM file must lie in /usr/share/kvm on the Proxmox host");
     for (size_t i = 0; i < q->n; i++)
-        if (q->functions[i].class_code >> 16 == 0x03 && q->functions[i].numa_node >= 0)
+        if (pci_function_is_gpu(&q->functions[i]) && q->functions[i].numa_node >= 0)
             output_add(&ret->notes, "the GPU is on NUMA node %d: qm set %s -numa 1, and -affinity with that node's processors", q->functions[i].numa_node, vm);
     return 0;
 }

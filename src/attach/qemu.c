@@ -40,7 +40,7 @@ int qemu_build(const struct attach_request *q, const struct attach_place *places
     for (size_t i = 0; i < q->n; i++) {
         const struct pci_function *f = &q->functions[i];
         const struct attach_place *p = &places[i];
-        bool gpu = f->class_code >> 16 == 0x03;
+        bool gpu = pci_function_is_gpu(f);
         if (i == 0 || places[i - 1].slot != p->slot) {
             output_add(a, "-device");
             output_add(a, "pcie-root-port,id=tranche-rp%u,bus=pcie.0,chassis=%u,slot=%u", p->slot, CHASSIS_FIRST + p->slot, CHASSIS_FIRST + p->slot);

@@ -9,8 +9,6 @@
 #include <string.h>
 #include <strings.h>
 
-#define BASE_CLASS_DISPLAY 0x03
-
 int machine_sysroot(const struct cli *cli, const char **ret, struct error *err)
 {
     const char *dir = cli_option_value(cli, "sysroot");
@@ -58,10 +56,10 @@ static int find_unlisted(const char *sys, const char *address, struct machine_gp
     if (r < 0)
         return r;
     const struct pci_function *f = &ret->function;
-    if (f->is_vf && f->class_code >> 16 == BASE_CLASS_DISPLAY)
+    if (f->is_vf && pci_function_is_gpu(f))
         return 0;
     error_set(err, -EINVAL, "%s is no GPU: its class is %06x%s%s", f->address, f->class_code, *f->driver ? ", its driver " : "", f->driver);
-    error_hint(err, "display controllers have class 03xxxx; tranche gpus lists them");
+    error_hint(err, "tranche gpus lists the GPUs: display controllers (class 03) and processing accelerators (12)");
     return -EINVAL;
 }
 

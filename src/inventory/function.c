@@ -13,6 +13,8 @@
 #include <limits.h>
 #include <string.h>
 
+#define BASE_CLASS_DISPLAY 0x03
+#define BASE_CLASS_ACCELERATOR 0x12
 #define BASE_CLASS_BRIDGE 0x06
 #define CLASS_PCI_BRIDGE 0x0604                 /* PCI-to-PCI, also PCIe ports and switches */
 #define CLASS_SEMITRANSPARENT_BRIDGE 0x0609
@@ -317,4 +319,9 @@ bool pci_driver_is_vfio(const char *driver)
 bool pci_function_holds_group(const struct pci_function *function)
 {
     return function->driver[0] && !function->port && !pci_driver_is_vfio(function->driver) && strcmp(function->driver, "pci-stub") != 0;
+}
+
+bool pci_function_is_gpu(const struct pci_function *function)
+{
+    return function->class_code >> 16 == BASE_CLASS_DISPLAY || function->class_code >> 16 == BASE_CLASS_ACCELERATOR;
 }

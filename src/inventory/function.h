@@ -72,3 +72,5 @@ bool pci_driver_is_vfio(const char *driver);
 /* Does this member keep its whole group from VMs? The kernel hands out a group only when each member has no driver, a VFIO driver, or one
  * that does no DMA of its own (PCI ports, pci-stub). */
 bool pci_function_holds_group(const struct pci_function *function);
+/* A display controller (class 03xxxx) or a processing accelerator (12xxxx), as compute-only GPUs call themselves. */
+bool pci_function_is_gpu(const struct pci_function *function);

@@ -282,6 +282,13 @@ static void virtual_functions_are_found_from_their_physical_one(void **state)
     assert_int_equal(pci_list_vfs(tree_at("sys"), "41:00.0", &none, &n, &err), -ENOENT);
 }
 
+static void gpus_are_known_by_class(void **state)
+{
+    static const struct { uint32_t code; bool gpu; } classes[] = { { 0x030000, true }, { 0x030200, true }, { 0x038000, true }, { 0x120000, true }, { 0x040300, false } };
+    for (size_t i = 0; i < ARRAY_LEN(classes); i++)
+        assert_int_equal(pci_function_is_gpu(&(struct pci_function){ .class_code = classes[i].code }), classes[i].gpu);
+}
+
 static void vfio_drivers_are_known_by_name(void **state)
 {
     static const char *const yes[] = { "vfio-pci", "nvgrace_gpu_vfio_pci", "mlx5_vfio_pci" }, *const no[] = { "", "vfio", "nvidia", "vfio-pci-x" };
@@ -306,6 +313,7 @@ int main(void)
         TREE_TEST(a_slot_has_the_functions_of_one_device),
         TREE_TEST(virtual_functions_are_found_from_their_physical_one),
         cmocka_unit_test(vfio_drivers_are_known_by_name),
+        cmocka_unit_test(gpus_are_known_by_class),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
