@@ -294,7 +294,11 @@ cl_int kernel_launch(struct queue *q, struct command *c)
         local[i] = m->local[i];
         shifted = shifted || offset[i];
     }
-    return clEnqueueNDRangeKernel(q->native, k->native, m->dimensions, shifted ? offset : NULL, global, m->flags & 1 ? local : NULL, 0, NULL, &c->native);
+    cl_uint nwaits = q->hold.event && !q->hold.attached;
+    e = clEnqueueNDRangeKernel(q->native, k->native, m->dimensions, shifted ? offset : NULL, global, m->flags & 1 ? local : NULL, nwaits,
+                               nwaits ? &q->hold.event : NULL, c->watched ? &c->native : NULL);
+    q->hold.attached |= e == CL_SUCCESS;
+    return e;
 }
 
 static double items(const struct wire_ndrange *m)

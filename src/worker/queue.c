@@ -9,6 +9,11 @@
 
 #define FLYING_MAX 512       /* commands in the driver at once: bounds its memory and the time to drain */
 #define FLYING_ALONE 2
+#define HOLD_LEAST 8         /* launches that wait to be given to the driver */
+#define HOLD_FIRST 16u       /* held together at first; twice as many each time, so that the device has something to do soon */
+#define HOLD_MOST 128u
+#define HOLD_COST_NS (15 * NS_PER_US)
+#define UNWATCHED_MOST 31    /* launches in a row without an event of the driver: how finely the queue's progress is seen */
 #define CHECK_EVERY_NS (50 * NS_PER_US)
 #define PENDING_MAX 65536    /* commands waiting; beyond it the ring fills up and the client waits */
 #define HELD_BYTES_MAX (UINT64_C(256) << 20)   /* likewise for all queues together: the host's memory is not the client's quota */
@@ -144,7 +149,6 @@ static void fly(struct queue *q, struct command *c)
     q->flying_end = &c->next;
     q->nflying++;
     q->flying_ns += c->cost_ns;
-    atomic_fetch_add(&q->session->in_flight, 1);
 }
 
 static struct command *take_pending(struct queue *q)
@@ -156,12 +160,57 @@ static struct command *take_pending(struct queue *q)
     return c;
 }
 
+/* Short launches in a row, on a device whose threads are the host's: given one by one they would run faster than they come, and each would wake
+ * threads that had just gone to sleep. So a few at a time wait for an event of ours, which is set when the last of them is there. */
+static void hold_release(struct queue *q)
+{
+    if (!q->hold.event)
+        return;
+    clSetUserEventStatus(q->hold.event, CL_COMPLETE);
+    clReleaseEvent(q->hold.event);
+    q->hold.event = NULL;
+    q->hold.attached = false;
+    q->hold.launches = 0;
+    q->hold.most = MIN(q->hold.most * 2, HOLD_MOST);
+}
+
+static void hold_consider(struct queue *q, const struct command *c)
+{
+    cl_int e;
+    if (c->op != WIRE_OP_ndrange || c->cost_ns > HOLD_COST_NS || q->hold.launches >= q->hold.most)
+        hold_release(q);
+    if (!q->hold.event && q->session->driver.on_cpus && q->npending >= HOLD_LEAST && c->op == WIRE_OP_ndrange && c->cost_ns <= HOLD_COST_NS)
+        q->hold.event = clCreateUserEvent(q->session->driver.context, &e);
+    q->hold.launches++;
+}
+
+static bool is_unwatched(const struct command *c) { return c->op == WIRE_OP_ndrange && !c->native && c->status == CL_SUCCESS; }
+
+/* Whether anybody looks at the command's event: if not the driver is spared making one. */
+static bool is_watched(const struct queue *q, const struct command *c)
+{
+    return c->op != WIRE_OP_ndrange || c->event.slot != WIRE_NO_EVENT || c->whole || c->sampled || q->npending == 1 || q->unwatched >= UNWATCHED_MOST;
+}
+
+/* Gives a command without an event of the driver one that tells when it and all before it are done. */
+static void watch(struct queue *q, struct command *c)
+{
+    if (clEnqueueMarkerWithWaitList(q->native, 0, NULL, &c->native) != CL_SUCCESS) {
+        hold_release(q);
+        clFinish(q->native);
+    }
+    q->unwatched = 0;
+}
+
 /* A command, or a piece of it, that may go to the driver now if the window and the quantum allow. */
 static bool submit_now(struct queue *q, struct command *c, uint64_t quantum_ns)
 {
     c->cost_ns = command_cost_ns(q->session, c);
     if (!window_open(q, c, quantum_ns) || must_yield(q, c))
         return false;
+    c->watched = is_watched(q, c);
+    q->unwatched = c->watched ? 0 : q->unwatched + 1;
+    hold_consider(q, c);
     event_set(q->session, c->whole ? c->whole : c, CL_SUBMITTED);
     command_submit(q, c);
     event_set(q->session, c->whole ? c->whole : c, CL_RUNNING);
@@ -174,6 +223,10 @@ static void submit_ready(struct queue *q)
     struct session *s = q->session;
     uint64_t quantum_ns = gate_quantum_ns(s->gate);
     uint32_t ignored;
+    struct command *last = NULL;
+    uint32_t flew = q->nflying;
+    if (!flew)
+        q->hold.most = HOLD_FIRST;
     for (struct command *c; (c = q->pending);) {
         cl_int waits = c->first_ns[0] ? CL_COMPLETE : waits_state(s, c, &ignored);
         if (waits > CL_COMPLETE)
@@ -193,10 +246,18 @@ static void submit_ready(struct queue *q)
         }
         if (waits < 0)
             c->status = waits;
+        if (!device && c->event.slot != WIRE_NO_EVENT && q->unwatched)
+            watch(q, c);
         fly(q, take_pending(q));
+        last = c;
     }
-    if (q->nflying)
-        clFlush(q->native);
+    if (q->unwatched && last)
+        watch(q, last);
+    hold_release(q);
+    if (q->nflying == flew)
+        return;
+    atomic_fetch_add(&s->in_flight, q->nflying - flew);
+    clFlush(q->native);
 }
 
 bool queue_append(struct queue *q, struct command *c)
@@ -225,16 +286,20 @@ bool queue_full(struct queue *q)
 /* ---- retiring ---- */
 
 /* Under the lock: how many commands to retire next, and the driver's event to wait for (referenced; NULL when all of them are done). A command
- * whose event somebody may be waiting for is retired by itself; others half the window at a time, so that the device never runs dry. */
+ * whose event somebody may be waiting for is retired by itself; others half the window at a time, so that the device never runs dry. Launches
+ * without an event of the driver are retired with the next command that has one. */
 static uint32_t choose(struct queue *q, cl_event *ret_event)
 {
-    uint32_t n = 0, most = q->pending ? (q->nflying + 1) / 2 : q->nflying;
+    uint32_t n = 0, seen = 0, most = q->pending ? (q->nflying + 1) / 2 : q->nflying;
     cl_event last = NULL;
-    for (struct command *c = q->flying; c && n < most; c = c->next) {
+    bool covered = true;
+    for (struct command *c = q->flying; c && (seen < most || !n); c = c->next) {
+        seen++;
         if (c->native)
             last = c->native;
-        n++;
-        if (c->event.slot != WIRE_NO_EVENT || c->whole)
+        covered = c->native || (covered && !is_unwatched(c));
+        n = covered ? seen : n;
+        if (covered && (c->event.slot != WIRE_NO_EVENT || c->whole))
             break;
     }
     if (last)
@@ -267,13 +332,14 @@ static void publish(struct queue *q, struct command *c)
         command_measured(c);
     /* The event first: who has waited for the queue finds its events complete. */
     event_set(q->session, c, status);
-    atomic_store_explicit(&q->state->completed, c->sequence, memory_order_release);
 }
 
 static void retire(struct queue *q, uint32_t n)
 {
     struct command *done = NULL, **end = &done;
+    uint64_t completed = 0;
     pthread_mutex_lock(&q->lock);
+    atomic_fetch_sub(&q->session->in_flight, n);
     for (; n; n--) {
         struct command *c = q->flying;
         if (!(q->flying = c->next))
@@ -281,11 +347,13 @@ static void retire(struct queue *q, uint32_t n)
         q->nflying--;
         q->flying_ns -= c->cost_ns;
         publish(q, c);
+        completed = c->whole ? completed : c->sequence;
         c->next = NULL;
         *end = c;
         end = &c->next;
-        atomic_fetch_sub(&q->session->in_flight, 1);
     }
+    if (completed)
+        atomic_store_explicit(&q->state->completed, completed, memory_order_release);
     pthread_mutex_unlock(&q->lock);
     wire_ring_bell(&q->state->bell, &q->state->waiters, INT32_MAX);
     sched_progress(q->session->client);

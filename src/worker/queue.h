@@ -35,6 +35,7 @@ struct command {
     cl_int status;                     /* CL_SUCCESS, or why it failed */
     uint64_t cost_ns;                  /* estimate, what it counts in the window */
     bool sampled;                      /* measure this one */
+    bool watched;                      /* needs `native`: somebody looks at its state or times, or it ends what was submitted */
     struct command *whole;             /* of a piece: the command whose front it is, which follows it in the queue; its objects are borrowed */
     cl_ulong first_ns[3];              /* of a command that was cut: queued, submitted and started times of its first piece */
     uint8_t frame[];                   /* the payload as received */
@@ -51,6 +52,8 @@ struct queue {
     uint32_t npending, nflying;
     uint64_t flying_ns;                /* estimates of what the driver has */
     uint64_t unchecked_ns;             /* estimates of what it was given since the quantum was last looked at */
+    uint32_t unwatched;                /* launches given to the driver since the last one with an event */
+    struct { cl_event event; bool attached; uint32_t launches, most; } hold;   /* what the launches being submitted wait for, see queue.c */
 };
 
 struct queue *queue_new(struct session *s, cl_device_id device, uint32_t state, cl_command_queue_properties properties, cl_int *ret_error);
