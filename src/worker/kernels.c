@@ -164,7 +164,7 @@ static bool argument_kind(const struct argument *a, enum object_kind *ret)
 bool kernel_decode_arguments(struct command *c, uint32_t nargs_max)
 {
     struct wire_in in = { c->u.ndrange.arguments.data, c->u.ndrange.arguments.size, 0, false };
-    struct argument a;
+    struct argument a = { 0 };
     uint32_t n = 0;
     while (next_argument(&in, &a))
         n++;
@@ -250,7 +250,7 @@ static cl_int set_arguments(struct kernel_copy *k, struct command *c)
 {
     const struct wire_blob *b = &c->u.ndrange.arguments;
     struct wire_in in = { b->data, b->size, 0, false };
-    struct argument a;
+    struct argument a = { 0 };
     bool aligned = k->last && k->last_size == b->size;
     cl_int e = CL_SUCCESS;
     for (uint32_t i = 0, start = 0; !e && next_argument(&in, &a); i++, start = (uint32_t)in.pos) {
