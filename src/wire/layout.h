@@ -20,6 +20,9 @@
 #define WIRE_STREAM_CHUNK_BYTES (UINT64_C(1) << 20)
 #define WIRE_NO_OFFSET UINT64_MAX    /* a buffer that does not live in the arena */
 #define WIRE_NO_EVENT UINT32_MAX
+/* Flags of a marker. In a queue that runs in order they say nothing new. */
+#define WIRE_MARKER_AFTER_ALL 1u     /* waits for everything before it, not only for its wait list */
+#define WIRE_MARKER_BARRIER 2u       /* everything behind it waits for it */
 /* Facts about the device beyond OpenCL's own names: cl_image_format lists by image type (0x10F1..) and access (0 read, 1 write, 2 read-write, 3 both in one kernel). */
 #define WIRE_FACT_FORMATS(type, access) (UINT32_C(0x7f000000) | ((type) & 0xff) << 8 | (access))
 
@@ -74,6 +77,7 @@ struct wire_header {
     int64_t device_clock_minus_monotonic_ns;
     _Atomic uint32_t worker_cpu, client_cpu;    /* last CPU each side ran on: nobody spins against its own peer */
     _Alignas(64) _Atomic uint32_t completion_bell, completion_wait;   /* rung with each finished event while somebody waits for any */
+    _Alignas(64) _Atomic uint32_t change_bell, change_wait;           /* rung with each event that either side sets while the worker waits for any of several */
     struct wire_ring command, reply;
     struct wire_channel channels[WIRE_STREAM_CHANNELS];
 };

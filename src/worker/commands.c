@@ -69,6 +69,7 @@ static bool decode_body(struct command *c, struct wire_in *in)
         return !in->bad && c->u.transfer_image.window < WIRE_STREAM_CHANNELS * WIRE_STREAM_CHUNKS && take_objects(c, 1, &c->u.transfer_image.image, OBJECT_MEM) &&
                c->objects[0]->u.mem.image;
     case WIRE_OP_marker:
+        wire_get_marker(in, &c->u.marker);
         return true;
     default:
         return false;

@@ -24,7 +24,7 @@ struct queue *queue_new(struct session *s, cl_device_id device, uint32_t state, 
     if (!q)
         session_fail("out of memory");
     cl_queue_properties list[] = { CL_QUEUE_PROPERTIES, CL_QUEUE_PROFILING_ENABLE, 0 };
-    /* In-order also where the client asked for out-of-order: a valid order, and completion numbers stay in sequence. Profiling feeds the estimates. */
+    /* In order also where the client asked for out-of-order: the driver only gets what may run now. Profiling feeds the estimates. */
     q->native = clCreateCommandQueueWithProperties(s->driver.context, device, list, ret_error);
     if (!q->native) {
         free(q);
@@ -34,6 +34,7 @@ struct queue *queue_new(struct session *s, cl_device_id device, uint32_t state, 
     q->session = s;
     q->state = wire_queue_state(s->header, state);
     q->profiling = properties & CL_QUEUE_PROFILING_ENABLE;
+    q->out_of_order = properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE;
     q->pending_end = &q->pending;
     q->flying_end = &q->flying;
     atomic_store(&q->state->completed, 0);
@@ -87,7 +88,53 @@ static void wait_for_event(struct session *s, struct wire_event_ref r)
         wire_futex_wait((_Atomic uint32_t *)&e->state, (uint32_t)state, NS_PER_S);
 }
 
+/* ---- order ---- */
+
+static bool is_marker(const struct command *c, uint32_t flag) { return c->op == WIRE_OP_marker && c->u.marker.flags & flag; }
+
+/* As waits_state, for a pending command: 1 also while others before it are pending and it is to come after all of them. */
+static cl_int readiness(const struct queue *q, const struct command *c, uint32_t *ret_i)
+{
+    if (c->first_ns[0])
+        return CL_COMPLETE;         /* parts of it ran already */
+    if (q->out_of_order && c != q->pending && is_marker(c, WIRE_MARKER_AFTER_ALL))
+        return 1;
+    return waits_state(q->session, c, ret_i);
+}
+
+/* Whether those behind a command that must wait may run before it. */
+static bool may_pass(const struct queue *q, const struct command *c) { return q->out_of_order && !is_marker(c, WIRE_MARKER_BARRIER); }
+
+/* The first pending command that need not wait for events; NULL: *ret_i is what the head waits for. */
+static struct command *first_ready(const struct queue *q, uint32_t *ret_i)
+{
+    for (struct command *c = q->pending; c; c = c->next) {
+        if (readiness(q, c, ret_i) <= CL_COMPLETE)
+            return c;
+        if (!may_pass(q, c))
+            break;
+    }
+    return NULL;
+}
+
+/* Out of order: everything up to the number before the lowest unfinished one is done. */
+static uint64_t completed_up_to(const struct queue *q)
+{
+    uint64_t lowest = q->pending ? q->pending->sequence : UINT64_MAX;
+    for (const struct command *c = q->flying; c; c = c->next)
+        if (!c->whole)
+            lowest = MIN(lowest, c->sequence);
+    return lowest == UINT64_MAX ? q->last : lowest - 1;
+}
+
 /* ---- publishing ---- */
+
+/* Wakes queues that wait for any of several events; the caller's change is behind a full fence. */
+static void changed(struct session *s)
+{
+    if (atomic_load_explicit(&s->header->change_wait, memory_order_relaxed))
+        wire_ring_bell(&s->header->change_bell, &s->header->change_wait, INT32_MAX);
+}
 
 static void event_set(struct session *s, const struct command *c, cl_int status)
 {
@@ -99,6 +146,7 @@ static void event_set(struct session *s, const struct command *c, cl_int status)
     if (atomic_load_explicit(&e->waiters, memory_order_relaxed) && atomic_exchange(&e->waiters, 0))
         wire_futex_wake((_Atomic uint32_t *)&e->state, INT32_MAX);
     wire_ring_bell(&s->header->completion_bell, &s->header->completion_wait, 1);
+    changed(s);
 }
 
 static uint64_t device_now(const struct session *s) { return clock_now_ns() + (uint64_t)s->header->device_clock_minus_monotonic_ns; }
@@ -120,6 +168,32 @@ static void event_times(struct queue *q, const struct command *c)
             t = device_now(q->session);
         times[i] = i < 3 ? MIN(t, times[i + 1]) : t;
     }
+}
+
+static cl_int native_status(const struct command *c)
+{
+    cl_int status = CL_COMPLETE;
+    if (c->status != CL_SUCCESS || !c->native)
+        return c->status;
+    if (c->event.slot != WIRE_NO_EVENT)
+        clGetEventInfo(c->native, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
+    return status > CL_COMPLETE ? CL_COMPLETE : status;
+}
+
+static void publish(struct queue *q, struct command *c)
+{
+    if (c->whole) {
+        command_join(c);
+        return;
+    }
+    cl_int status = native_status(c), none = 0;
+    if (status < 0)
+        atomic_compare_exchange_strong(&q->state->error, &none, status);
+    event_times(q, c);
+    if (c->sampled)
+        command_measured(c);
+    /* The event first: who has waited for the queue finds its events complete. */
+    event_set(q->session, c, status);
 }
 
 /* ---- handing over ---- */
@@ -151,11 +225,11 @@ static void fly(struct queue *q, struct command *c)
     q->flying_ns += c->cost_ns;
 }
 
-static struct command *take_pending(struct queue *q)
+static struct command *take_pending(struct queue *q, struct command **at)
 {
-    struct command *c = q->pending;
-    if (!(q->pending = c->next))
-        q->pending_end = &q->pending;
+    struct command *c = *at;
+    if (!(*at = c->next))
+        q->pending_end = at;
     q->npending--;
     return c;
 }
@@ -179,7 +253,7 @@ static void hold_consider(struct queue *q, const struct command *c)
     cl_int e;
     if (c->op != WIRE_OP_ndrange || c->cost_ns > HOLD_COST_NS || q->hold.launches >= q->hold.most)
         hold_release(q);
-    if (!q->hold.event && q->session->driver.on_cpus && q->npending >= HOLD_LEAST && c->op == WIRE_OP_ndrange && c->cost_ns <= HOLD_COST_NS)
+    if (!q->hold.event && q->session->driver.on_cpus && !q->out_of_order && q->npending >= HOLD_LEAST && c->op == WIRE_OP_ndrange && c->cost_ns <= HOLD_COST_NS)
         q->hold.event = clCreateUserEvent(q->session->driver.context, &e);
     q->hold.launches++;
 }
@@ -217,42 +291,67 @@ static bool submit_now(struct queue *q, struct command *c, uint64_t quantum_ns)
     return true;
 }
 
+/* Out of order, a marker with nothing but a wait list is done when that is, whatever runs. */
+static bool is_done_at_once(const struct queue *q, const struct command *c) { return q->out_of_order && c->op == WIRE_OP_marker && !c->u.marker.flags; }
+
+static void finish_here(struct queue *q, struct command *c)
+{
+    c->next = NULL;
+    publish(q, c);
+    command_free(c);
+    atomic_store_explicit(&q->state->completed, completed_up_to(q), memory_order_release);
+    wire_ring_bell(&q->state->bell, &q->state->waiters, INT32_MAX);
+}
+
+/* Under the lock, for a command that has waited: gives it, or a piece of it, to the driver. False when that must wait for room or a turn. */
+static bool submit_one(struct queue *q, struct command **at, cl_int waits, uint64_t quantum_ns)
+{
+    struct command *c = *at;
+    bool device = command_needs_device(c) && waits == CL_COMPLETE && c->status == CL_SUCCESS;
+    if (device && !q->inside)
+        return false;
+    struct command *piece = device ? c->piece ? c->piece : command_cut(q, c) : NULL;
+    c->piece = NULL;
+    if (device && !submit_now(q, piece ? piece : c, quantum_ns)) {
+        c->piece = piece;           /* cut once, sent when there is room */
+        return false;
+    }
+    if (piece) {
+        fly(q, piece);
+        return true;
+    }
+    if (waits < 0)
+        c->status = waits;
+    take_pending(q, at);
+    if (is_done_at_once(q, c)) {
+        finish_here(q, c);
+        return true;
+    }
+    if (!device && c->event.slot != WIRE_NO_EVENT && q->unwatched)
+        watch(q, c);
+    fly(q, c);
+    return true;
+}
+
 /* Under the lock: gives to the driver what may go now. */
 static void submit_ready(struct queue *q)
 {
     struct session *s = q->session;
     uint64_t quantum_ns = gate_quantum_ns(s->gate);
-    uint32_t ignored;
-    struct command *last = NULL;
-    uint32_t flew = q->nflying;
+    uint32_t ignored, flew = q->nflying;
     if (!flew)
         q->hold.most = HOLD_FIRST;
-    for (struct command *c; (c = q->pending);) {
-        cl_int waits = c->first_ns[0] ? CL_COMPLETE : waits_state(s, c, &ignored);
-        if (waits > CL_COMPLETE)
+    for (struct command **at = &q->pending, *c; (c = *at);) {
+        cl_int waits = readiness(q, c, &ignored);
+        if (waits > CL_COMPLETE) {
+            if (!may_pass(q, c))
+                break;
+            at = &c->next;
+        } else if (!submit_one(q, at, waits, quantum_ns))
             break;
-        bool device = command_needs_device(c) && waits == CL_COMPLETE && c->status == CL_SUCCESS;
-        if (device && !q->inside)
-            break;
-        struct command *piece = device ? q->piece ? q->piece : command_cut(q, c) : NULL;
-        if (device && !submit_now(q, piece ? piece : c, quantum_ns)) {
-            q->piece = piece;       /* cut once, sent when there is room */
-            break;
-        }
-        q->piece = NULL;
-        if (piece) {
-            fly(q, piece);
-            continue;
-        }
-        if (waits < 0)
-            c->status = waits;
-        if (!device && c->event.slot != WIRE_NO_EVENT && q->unwatched)
-            watch(q, c);
-        fly(q, take_pending(q));
-        last = c;
     }
-    if (q->unwatched && last)
-        watch(q, last);
+    if (q->unwatched)
+        watch(q, (struct command *)((char *)q->flying_end - offsetof(struct command, next)));      /* the last */
     hold_release(q);
     if (q->nflying == flew)
         return;
@@ -266,11 +365,16 @@ bool queue_append(struct queue *q, struct command *c)
     *q->pending_end = c;
     q->pending_end = &c->next;
     q->npending++;
+    q->last = c->sequence;
     bool start = !q->running;
     if (start)
         q->running = true;
     else if (q->inside && q->nflying)
         submit_ready(q);             /* keeps the device busy while the runner sleeps */
+    else if (q->out_of_order) {
+        atomic_thread_fence(memory_order_seq_cst);
+        changed(q->session);
+    }
     pthread_mutex_unlock(&q->lock);
     return start;
 }
@@ -308,32 +412,6 @@ static uint32_t choose(struct queue *q, cl_event *ret_event)
     return n;
 }
 
-static cl_int native_status(const struct command *c)
-{
-    cl_int status = CL_COMPLETE;
-    if (c->status != CL_SUCCESS || !c->native)
-        return c->status;
-    if (c->event.slot != WIRE_NO_EVENT)
-        clGetEventInfo(c->native, CL_EVENT_COMMAND_EXECUTION_STATUS, sizeof status, &status, NULL);
-    return status > CL_COMPLETE ? CL_COMPLETE : status;
-}
-
-static void publish(struct queue *q, struct command *c)
-{
-    if (c->whole) {
-        command_join(c);
-        return;
-    }
-    cl_int status = native_status(c), none = 0;
-    if (status < 0)
-        atomic_compare_exchange_strong(&q->state->error, &none, status);
-    event_times(q, c);
-    if (c->sampled)
-        command_measured(c);
-    /* The event first: who has waited for the queue finds its events complete. */
-    event_set(q->session, c, status);
-}
-
 static void retire(struct queue *q, uint32_t n)
 {
     struct command *done = NULL, **end = &done;
@@ -353,7 +431,7 @@ static void retire(struct queue *q, uint32_t n)
         end = &c->next;
     }
     if (completed)
-        atomic_store_explicit(&q->state->completed, completed, memory_order_release);
+        atomic_store_explicit(&q->state->completed, q->out_of_order ? completed_up_to(q) : completed, memory_order_release);
     pthread_mutex_unlock(&q->lock);
     wire_ring_bell(&q->state->bell, &q->state->waiters, INT32_MAX);
     sched_progress(q->session->client);
@@ -364,40 +442,63 @@ static void retire(struct queue *q, uint32_t n)
 
 enum next { NEXT_AGAIN, NEXT_RETIRE, NEXT_STOP };
 
-/* Nothing is in the driver. Waits for whatever the head of the queue needs, or stops when there is none. Called with the lock held, returns without. */
-static enum next wait_for_head(struct queue *q)
+/* Announces that this queue waits for any event; the value to sleep on. Before looking at events. */
+static uint32_t change_announce(struct session *s)
+{
+    uint32_t bell = atomic_load(&s->header->change_bell);
+    atomic_store(&s->header->change_wait, 1);
+    atomic_thread_fence(memory_order_seq_cst);
+    return bell;
+}
+
+/* What the head of the queue waits for, or out of order any event. */
+static void wait_for_events(struct queue *q, struct wire_event_ref head, uint32_t bell)
 {
     struct session *s = q->session;
-    uint32_t i = 0;
-    struct command *c = q->pending;
-    bool unfinished = c && waits_state(s, c, &i) > CL_COMPLETE;
-    bool leave = q->inside && (!c || unfinished || gate_must_yield(s->gate));
+    intake_pause(s->intake);
+    if (q->out_of_order)
+        wire_futex_wait(&s->header->change_bell, bell, NS_PER_S);
+    else
+        wait_for_event(s, head);
+    intake_resume(s->intake);
+}
+
+static void enter_gate(struct queue *q)
+{
+    struct session *s = q->session;
+    if (!gate_try_enter(s->gate)) {
+        intake_pause(s->intake);
+        gate_enter(s->gate);
+        intake_resume(s->intake);
+    }
+    pthread_mutex_lock(&q->lock);
+    q->inside = true;
+    pthread_mutex_unlock(&q->lock);
+}
+
+/* Nothing is in the driver. Waits for whatever the queue needs to go on, or stops when nothing is pending. Called with the lock held, returns without. */
+static enum next wait_for_work(struct queue *q)
+{
+    struct session *s = q->session;
+    uint32_t i = 0, bell = q->out_of_order && q->pending ? change_announce(s) : 0;
+    struct command *head = q->pending, *ready = first_ready(q, &i);
+    bool leave = q->inside && (!ready || gate_must_yield(s->gate));
     if (leave)
         q->inside = false;
-    if (!c && !leave) {
+    if (!head && !leave) {
         q->running = false;
         pthread_mutex_unlock(&q->lock);
         return NEXT_STOP;
     }
-    struct wire_event_ref ref = unfinished ? wait_ref(c, i) : (struct wire_event_ref){ 0 };
-    bool enter = c && !unfinished && !q->inside && command_needs_device(c);
+    bool enter = ready && !q->inside && command_needs_device(ready), unfinished = head && !ready;
+    struct wire_event_ref ref = unfinished && !q->out_of_order ? wait_ref(head, i) : (struct wire_event_ref){ 0 };
     pthread_mutex_unlock(&q->lock);
     if (leave)
         gate_leave(s->gate);
-    if (unfinished) {
-        intake_pause(s->intake);
-        wait_for_event(s, ref);
-        intake_resume(s->intake);
-    } else if (enter) {
-        if (!gate_try_enter(s->gate)) {
-            intake_pause(s->intake);
-            gate_enter(s->gate);
-            intake_resume(s->intake);
-        }
-        pthread_mutex_lock(&q->lock);
-        q->inside = true;
-        pthread_mutex_unlock(&q->lock);
-    }
+    if (unfinished)
+        wait_for_events(q, ref, bell);
+    else if (enter)
+        enter_gate(q);
     return NEXT_AGAIN;
 }
 
@@ -410,7 +511,7 @@ void queue_run(struct object *object)
         pthread_mutex_lock(&q->lock);
         submit_ready(q);
         if (!q->nflying) {
-            if (wait_for_head(q) == NEXT_STOP)
+            if (wait_for_work(q) == NEXT_STOP)
                 return;
             continue;
         }

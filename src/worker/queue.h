@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Command queues of the client. Commands wait in order until their wait list is done and the worker has a turn, are given to the driver (no
- * more than about a quantum at a time), and are retired in order: completion is published to the queue state and the event slot.
+/* Command queues of the client. Commands wait until their wait list is done and the worker has a turn, are given to the driver (no more than
+ * about a quantum at a time), and are retired in that order: completion is published to the queue state and the event slot. In an out-of-order
+ * queue a command may pass those that still wait, but not a barrier; the driver's queue is in order either way.
  * One thread at a time runs a queue; others may append to it and hand commands to the driver while the runner sleeps for the device. */
 #pragma once
 
@@ -30,12 +31,14 @@ struct command {
         struct wire_buffer_to_image buffer_to_image;
         struct wire_fill_image fill_image;
         struct wire_write_image transfer_image;   /* both directions: same fields */
+        struct wire_marker marker;
     } u;
     cl_event native;                   /* once given to the driver */
     cl_int status;                     /* CL_SUCCESS, or why it failed */
     uint64_t cost_ns;                  /* estimate, what it counts in the window */
     bool sampled;                      /* measure this one */
     bool watched;                      /* needs `native`: somebody looks at its state or times, or it ends what was submitted */
+    struct command *piece;             /* cut off its front, waiting for room */
     struct command *whole;             /* of a piece: the command whose front it is, which follows it in the queue; its objects are borrowed */
     cl_ulong first_ns[3];              /* of a command that was cut: queued, submitted and started times of its first piece */
     uint8_t frame[];                   /* the payload as received */
@@ -46,10 +49,10 @@ struct queue {
     struct session *session;
     cl_command_queue native;
     struct wire_queue_state *state;
-    bool profiling, running, inside, closed;
+    bool profiling, out_of_order, running, inside;
     struct command *pending, **pending_end, *flying, **flying_end;
-    struct command *piece;             /* cut off the first pending command, waiting for room */
     uint32_t npending, nflying;
+    uint64_t last;                     /* sequence number of the newest command */
     uint64_t flying_ns;                /* estimates of what the driver has */
     uint64_t unchecked_ns;             /* estimates of what it was given since the quantum was last looked at */
     uint32_t unwatched;                /* launches given to the driver since the last one with an event */

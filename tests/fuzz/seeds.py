@@ -41,7 +41,7 @@ COMMANDS = {
     "fill_image": u32(IMAGE) + u64(*[0] * 3, 4, 4, 1) + blob(b"x" * 16),
     "write_image": u32(IMAGE) + u64(*[0] * 3, 4, 4, 1) + u32(3),
     "read_image": u32(IMAGE) + u64(*[0] * 3, 4, 4, 1) + u32(15),
-    "marker": b"",
+    "marker": u32(0),
 }
 TEXT = b"""/* a */ kernel void f(global int *x) { // get_group_id
   x[get_global_id(0)] = "text"[0] + get_local_size(0); } \\

@@ -338,7 +338,7 @@ def test_handles_of_another_kind_in_questions(world):
 ], ids=str)
 def test_command_heads_that_make_no_sense(world, how):
     client = world.open()
-    client.command("marker", **how)
+    client.command("marker", u32(0), **how)
     assert client.ended()
 
 

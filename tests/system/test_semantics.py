@@ -10,13 +10,10 @@ from conftest import Daemon, wait_until
 GROUPS = ["events", "transfers", "maps", "kernels", "images", "programs", "errors", "threads", "lifetime", "absent", "processes", "svm", "parts", "pixels"]
 
 # Checks that do not pass as a tenant, and why. One that passes after all fails the test, so that this list stays true.
-NOT_AS_A_TENANT = {
-    "events.out_of_order_commands_overtake": "a share runs out-of-order queues in order, as the specification allows",
-}
+NOT_AS_A_TENANT = {}
 
 # What is not the same natively, and why. One that is the same after all fails the test too.
 NOT_AS_NATIVE = {
-    "events.out_of_order_commands_overtake": "see above",
     "events.failed_event_calls_back_with_its_error": "PoCL does not call back when a command failed because of its wait list",
     "errors.platforms_and_devices.clGetDeviceIDs(platform, 0, 1, devices, NULL)": "PoCL takes 0 for a type that no device has; no type is not a valid type",
     "errors.contexts.clCreateContextFromType(good, CL_DEVICE_TYPE_ACCELERATOR, NULL, NULL, &error_)": "PoCL returns an object beside the error",

@@ -224,9 +224,12 @@ struct command {
 void command_begin(struct command *c, cl_uint nwait, const cl_event *wait);
 /* Sends it; sets *event (where not NULL) to a new event of this type. Takes care of freeing. */
 cl_int command_push(struct command *c, enum wire_op op, cl_command_queue q, cl_command_type type, cl_event *event);
+/* A command that does nothing: of the types marker and barrier it waits and holds up as those do. */
 cl_int queue_marker(cl_command_queue q, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event);
 cl_command_queue queue_internal(void);                    /* for this library's own transfers: of no context; NULL on failure */
 uint64_t queue_last(cl_command_queue q);                  /* sequence number of the last command */
+/* Waits until a command with this wait list could run: in an out-of-order queue that is before others are done. */
+cl_int queue_wait_turn(cl_command_queue q, cl_uint nwait, const cl_event *wait);
 bool queue_idle(cl_command_queue q);
 cl_int queue_drain(cl_command_queue q);                   /* waits for everything enqueued so far */
 

@@ -35,9 +35,7 @@ cl_int host_run_now(cl_command_queue q, host_fn run, void *arg, cl_command_type 
 
 cl_int host_run_in_turn(cl_command_queue q, host_fn run, void *arg, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
 {
-    cl_int r = events_wait(nwait, wait);
-    if (r == CL_SUCCESS)
-        r = queue_drain(q);
+    cl_int r = queue_wait_turn(q, nwait, wait);
     return r == CL_SUCCESS ? host_run_now(q, run, arg, type, event) : r;
 }
 

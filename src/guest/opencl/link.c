@@ -437,4 +437,5 @@ void link_set_event(struct link *l, uint32_t slot, uint32_t generation, int32_t 
     atomic_store(&e->state, wire_event_state(generation, status));
     if (atomic_exchange(&e->waiters, 0))
         wire_futex_wake((_Atomic uint32_t *)&e->state, INT32_MAX);
+    wire_ring_bell(&l->header->change_bell, &l->header->change_wait, INT32_MAX);
 }

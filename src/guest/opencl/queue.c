@@ -288,8 +288,25 @@ cl_int queue_drain(cl_command_queue q)
 cl_int queue_marker(cl_command_queue q, cl_command_type type, cl_uint nwait, const cl_event *wait, cl_event *event)
 {
     struct command c;
+    bool barrier = type == CL_COMMAND_BARRIER, all = (barrier || type == CL_COMMAND_MARKER) && nwait == 0;
     command_begin(&c, nwait, wait);
+    wire_put_marker(&c.out, &(struct wire_marker){ (all ? WIRE_MARKER_AFTER_ALL : 0) | (barrier ? WIRE_MARKER_BARRIER : 0) });
     return command_push(&c, WIRE_OP_marker, q, type, event);
+}
+
+cl_int queue_wait_turn(cl_command_queue q, cl_uint nwait, const cl_event *wait)
+{
+    cl_event turn;
+    if (!(q->properties & CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE)) {
+        cl_int r = events_wait(nwait, wait);
+        return r == CL_SUCCESS ? queue_drain(q) : r;
+    }
+    cl_int r = queue_marker(q, 0, nwait, wait, &turn);
+    if (r == CL_SUCCESS) {
+        r = event_wait(turn);
+        event_release(turn);
+    }
+    return r;
 }
 
 cl_int CL_API_CALL clFlush(cl_command_queue q)

@@ -270,10 +270,9 @@ cl_int CL_API_CALL clEnqueueSVMMap(cl_command_queue q, cl_bool blocking, cl_map_
         return e;
     if (!pointer || size == 0 || flags & ~(update | CL_MAP_WRITE_INVALIDATE_REGION) || (flags & CL_MAP_WRITE_INVALIDATE_REGION && flags & update))
         return CL_INVALID_VALUE;
-    if (blocking && (e = events_wait(nwait, wait)))
+    if (blocking && (e = queue_wait_turn(q, nwait, wait)))
         return e;
-    e = queue_marker(q, CL_COMMAND_SVM_MAP, nwait, wait, event);
-    return e || !blocking ? e : queue_drain(q);
+    return queue_marker(q, CL_COMMAND_SVM_MAP, nwait, wait, event);
 }
 
 cl_int CL_API_CALL clEnqueueSVMUnmap(cl_command_queue q, void *pointer, cl_uint nwait, const cl_event *wait, cl_event *event)

@@ -201,6 +201,105 @@ static void out_of_order_commands_overtake(void)
     CHECK(overtook);
 }
 
+/* Everything that does not wait itself goes on: kernels, transfers of every kind, markers with a wait list, other queues' commands. */
+static void out_of_order_all_kinds_overtake(void)
+{
+    cl_command_queue q = queue_with(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE), other = queue_with(0);
+    cl_mem a, b, c = buffer_with(64, &(char[64]){ 1 });
+    int x = 7, got = 0, pattern = 9;
+    cl_kernel first = counter(&a), second = counter(&b);
+    cl_event gate = user_event(), held = launch(q, first, 1, 1, &gate), e[6];
+    e[0] = launch(q, second, 1, 0, NULL);
+    e[1] = launch(other, second, 1, 1, &e[0]);
+    e[2] = launch(q, second, 1, 1, &e[1]);
+    CL(clEnqueueWriteBuffer(q, c, CL_FALSE, 0, sizeof x, &x, 0, NULL, &e[3]));
+    CL(clEnqueueFillBuffer(q, c, &pattern, sizeof pattern, 32, 32, 1, &e[3], &e[4]));
+    CL(clEnqueueMarkerWithWaitList(q, 1, &e[4], &e[5]));
+    CL(clFlush(q));
+    CL(clFlush(other));
+    for (int i = 0; i < (on_share ? 6 : 5); i++)        /* PoCL's markers wait for everything, with a wait list too */
+        CHECK(reaches(e[i], CL_COMPLETE, SOON), "command %d", i);
+    CL(clEnqueueReadBuffer(q, c, CL_TRUE, 0, sizeof got, &got, 0, NULL, NULL));
+    CHECK(got == 7);
+    CL(clEnqueueReadBuffer(q, b, CL_TRUE, 0, sizeof got, &got, 1, &e[2], NULL));
+    CHECK(got == 3);
+    int *map = MAKE(clEnqueueMapBuffer(q, c, CL_TRUE, CL_MAP_READ, 32, 32, 0, NULL, NULL, &error_));
+    CHECK(*map == 9);
+    CL(clEnqueueUnmapMemObject(q, c, map, 0, NULL, NULL));
+    CHECK(status_of(held) > CL_COMPLETE);
+    CL(clSetUserEventStatus(gate, CL_COMPLETE));
+    CL(clFinish(q));
+    CHECK(status_of(held) == CL_COMPLETE && read_int(a) == 1);
+    CL(clReleaseCommandQueue(q));
+}
+
+/* With a wait list a barrier waits for that alone, and holds up what comes behind it, but nothing in front of it. */
+static void out_of_order_barrier_with_list(void)
+{
+    cl_command_queue q = queue_with(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE);
+    cl_mem a, b, c;
+    cl_event gates[2] = { user_event(), user_event() }, barrier, marker;
+    cl_event before = launch(q, counter(&a), 1, 1, &gates[0]);
+    CL(clEnqueueBarrierWithWaitList(q, 1, &gates[1], &barrier));
+    cl_event behind = launch(q, counter(&b), 1, 0, NULL);
+    CL(clFlush(q));
+    pause_ms(30);
+    CHECK(status_of(barrier) > CL_COMPLETE && status_of(behind) > CL_COMPLETE);
+    CL(clSetUserEventStatus(gates[1], CL_COMPLETE));
+    CHECK(reaches(behind, CL_COMPLETE, SOON) && status_of(barrier) == CL_COMPLETE && status_of(before) > CL_COMPLETE);
+    CL(clEnqueueMarkerWithWaitList(q, 0, NULL, &marker));
+    cl_event last = launch(q, counter(&c), 1, 0, NULL);
+    CL(clFlush(q));
+    CHECK(reaches(last, CL_COMPLETE, SOON), "a marker holds up nothing");
+    CHECK(status_of(marker) > CL_COMPLETE, "it waits for all before it");
+    CL(clSetUserEventStatus(gates[0], CL_COMPLETE));
+    CL(clFinish(q));
+    CHECK(status_of(marker) == CL_COMPLETE && read_int(a) == 1 && read_int(b) == 1 && read_int(c) == 1);
+    CL(clReleaseCommandQueue(q));
+}
+
+/* Eight chains of commands that cross three queues at random, a tenth of them held by one of sixteen user events that are set meanwhile. */
+static void chains_across_queues(void)
+{
+    enum { CHAINS = 8, GATES = 16, N = 1600 };
+    cl_command_queue q[3] = { queue_with(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE), queue_with(CL_QUEUE_OUT_OF_ORDER_EXEC_MODE_ENABLE), queue_with(0) };
+    uint64_t random = 77;
+    cl_mem m[CHAINS];
+    cl_kernel k[CHAINS];
+    cl_event last[CHAINS] = { 0 }, gates[GATES];
+    uint32_t expected[CHAINS] = { 0 }, got;
+    for (int i = 0; i < CHAINS; i++) {
+        m[i] = buffer_with(4, &(int){ 0 });
+        k[i] = kernel("triple");
+        set_args(k[i], 1, ARG(m[i]));
+    }
+    for (int i = 0; i < GATES; i++)
+        gates[i] = user_event();
+    for (int i = 0; i < N; i++) {
+        unsigned chain = (unsigned)random_below(&random, CHAINS), n = 0;
+        cl_event wait[2];
+        if (last[chain])
+            wait[n++] = last[chain];
+        if (random_below(&random, 10) == 0)
+            wait[n++] = gates[random_below(&random, GATES)];
+        cl_event e = launch(q[random_below(&random, 3)], k[chain], 1, n, n ? wait : NULL);
+        if (last[chain])
+            CL(clReleaseEvent(last[chain]));
+        last[chain] = e;
+        expected[chain] = 3 * expected[chain] + 1;
+        if (i % (N / GATES) == N / GATES - 1)
+            CL(clSetUserEventStatus(gates[i / (N / GATES)], CL_COMPLETE));
+    }
+    for (int i = 0; i < 3; i++)
+        CL(clFlush(q[i]));
+    for (int i = 0; i < CHAINS; i++) {
+        CL(clEnqueueReadBuffer(q[0], m[i], CL_TRUE, 0, 4, &got, 1, &last[i], NULL));
+        CHECK(got == expected[i], "chain %d", i);
+    }
+    for (int i = 0; i < 3; i++)
+        CL(clReleaseCommandQueue(q[i]));
+}
+
 static void *set_later(void *arg)
 {
     pause_ms(50);
@@ -625,6 +724,9 @@ static const struct check list[] = {
     { "user_event_gates_out_of_order_queue", user_event_gates_out_of_order_queue },
     { "later_commands_of_in_order_queue_wait_too", later_commands_of_in_order_queue_wait_too },
     { "out_of_order_commands_overtake", out_of_order_commands_overtake },
+    { "out_of_order_all_kinds_overtake", out_of_order_all_kinds_overtake },
+    { "out_of_order_barrier_with_list", out_of_order_barrier_with_list },
+    { "chains_across_queues", chains_across_queues },
     { "waiting_for_user_event_of_another_thread", waiting_for_user_event_of_another_thread },
     { "failed_user_event_stops_what_waits", failed_user_event_stops_what_waits },
     { "failed_event_calls_back_with_its_error", failed_event_calls_back_with_its_error },
