@@ -222,6 +222,7 @@ static void fly(struct queue *q, struct command *c)
     *q->flying_end = c;
     q->flying_end = &c->next;
     q->nflying++;
+    q->nbarriers += is_marker(c, WIRE_MARKER_BARRIER);
     q->flying_ns += c->cost_ns;
 }
 
@@ -291,8 +292,11 @@ static bool submit_now(struct queue *q, struct command *c, uint64_t quantum_ns)
     return true;
 }
 
-/* Out of order, a marker with nothing but a wait list is done when that is, whatever runs. */
-static bool is_done_at_once(const struct queue *q, const struct command *c) { return q->out_of_order && c->op == WIRE_OP_marker && !c->u.marker.flags; }
+/* Out of order, a marker with nothing but a wait list is done when that is, whatever runs; unless a barrier before it is not. */
+static bool is_done_at_once(const struct queue *q, const struct command *c)
+{
+    return q->out_of_order && c->op == WIRE_OP_marker && !c->u.marker.flags && q->nbarriers == 0;
+}
 
 static void finish_here(struct queue *q, struct command *c)
 {
@@ -423,6 +427,7 @@ static void retire(struct queue *q, uint32_t n)
         if (!(q->flying = c->next))
             q->flying_end = &q->flying;
         q->nflying--;
+        q->nbarriers -= is_marker(c, WIRE_MARKER_BARRIER);
         q->flying_ns -= c->cost_ns;
         publish(q, c);
         completed = c->whole ? completed : c->sequence;

@@ -51,7 +51,7 @@ struct queue {
     struct wire_queue_state *state;
     bool profiling, out_of_order, running, inside;
     struct command *pending, **pending_end, *flying, **flying_end;
-    uint32_t npending, nflying;
+    uint32_t npending, nflying, nbarriers;   /* nbarriers: of those flying */
     uint64_t last;                     /* sequence number of the newest command */
     uint64_t flying_ns;                /* estimates of what the driver has */
     uint64_t unchecked_ns;             /* estimates of what it was given since the quantum was last looked at */
