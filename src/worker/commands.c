@@ -157,10 +157,6 @@ static cl_int stream(struct queue *q, struct command *c)
 
 /* ---- to the driver ---- */
 
-/* Where the driver puts the command's event: most launches in a row need none. */
-static cl_event *native_of(struct command *c) { return c->watched ? &c->native : NULL; }
-
-
 struct triple { size_t n[3]; };
 static struct triple triple(const uint64_t v[3]) { return (struct triple){ { v[0], v[1], v[2] } }; }
 
@@ -168,7 +164,7 @@ static cl_int submit_copy_rect(struct queue *q, struct command *c, cl_mem source
 {
     const struct wire_copy_rect *m = &c->u.copy_rect;
     return clEnqueueCopyBufferRect(q->native, source, target, triple(m->source_origin).n, triple(m->target_origin).n, triple(m->region).n, m->source_row,
-                                   m->source_slice, m->target_row, m->target_slice, 0, NULL, native_of(c));
+                                   m->source_slice, m->target_row, m->target_slice, 0, NULL, &c->native);
 }
 
 static cl_int submit_fill_image(struct queue *q, struct command *c, cl_mem image)
@@ -176,7 +172,7 @@ static cl_int submit_fill_image(struct queue *q, struct command *c, cl_mem image
     const struct wire_fill_image *m = &c->u.fill_image;
     _Alignas(16) uint8_t color[16] = { 0 };
     memcpy(color, m->color.data, m->color.size);
-    return clEnqueueFillImage(q->native, image, color, triple(m->origin).n, triple(m->region).n, 0, NULL, native_of(c));
+    return clEnqueueFillImage(q->native, image, color, triple(m->origin).n, triple(m->region).n, 0, NULL, &c->native);
 }
 
 /* Whether the pixels, without gaps, fit a window. */
@@ -205,11 +201,11 @@ static cl_int submit_image_copy(struct queue *q, struct command *c, cl_mem sourc
     const struct wire_buffer_to_image *in = &c->u.buffer_to_image;
     switch (c->op) {
     case WIRE_OP_copy_image:
-        return clEnqueueCopyImage(q->native, source, target, triple(i->source_origin).n, triple(i->target_origin).n, triple(i->region).n, 0, NULL, native_of(c));
+        return clEnqueueCopyImage(q->native, source, target, triple(i->source_origin).n, triple(i->target_origin).n, triple(i->region).n, 0, NULL, &c->native);
     case WIRE_OP_image_to_buffer:
-        return clEnqueueCopyImageToBuffer(q->native, source, target, triple(out->origin).n, triple(out->region).n, out->offset, 0, NULL, native_of(c));
+        return clEnqueueCopyImageToBuffer(q->native, source, target, triple(out->origin).n, triple(out->region).n, out->offset, 0, NULL, &c->native);
     default:
-        return clEnqueueCopyBufferToImage(q->native, source, target, in->offset, triple(in->origin).n, triple(in->region).n, 0, NULL, native_of(c));
+        return clEnqueueCopyBufferToImage(q->native, source, target, in->offset, triple(in->origin).n, triple(in->region).n, 0, NULL, &c->native);
     }
 }
 
@@ -273,13 +269,13 @@ void command_submit(struct queue *q, struct command *c)
     cl_mem a = c->op != WIRE_OP_ndrange ? c->objects[0]->u.mem.native : NULL, b = c->op != WIRE_OP_ndrange && c->nobjects > 1 ? c->objects[1]->u.mem.native : NULL;
     switch (c->op) {
     case WIRE_OP_ndrange: c->status = kernel_launch(q, c); break;
-    case WIRE_OP_write_inline: c->status = clEnqueueWriteBuffer(q->native, a, CL_FALSE, w->offset, w->data.size, w->data.data, 0, NULL, native_of(c)); break;
+    case WIRE_OP_write_inline: c->status = clEnqueueWriteBuffer(q->native, a, CL_FALSE, w->offset, w->data.size, w->data.data, 0, NULL, &c->native); break;
     case WIRE_OP_stream_write:
     case WIRE_OP_stream_read: c->status = stream(q, c); break;
-    case WIRE_OP_copy: c->status = clEnqueueCopyBuffer(q->native, a, b, copy->source_offset, copy->target_offset, copy->size, 0, NULL, native_of(c)); break;
+    case WIRE_OP_copy: c->status = clEnqueueCopyBuffer(q->native, a, b, copy->source_offset, copy->target_offset, copy->size, 0, NULL, &c->native); break;
     case WIRE_OP_copy_rect: c->status = submit_copy_rect(q, c, a, b); break;
     case WIRE_OP_fill:
-        c->status = clEnqueueFillBuffer(q->native, a, fill->pattern.data, fill->pattern.size, fill->offset, fill->size, 0, NULL, native_of(c));
+        c->status = clEnqueueFillBuffer(q->native, a, fill->pattern.data, fill->pattern.size, fill->offset, fill->size, 0, NULL, &c->native);
         break;
     case WIRE_OP_fill_image: c->status = submit_fill_image(q, c, a); break;
     case WIRE_OP_write_image:
