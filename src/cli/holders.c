@@ -87,13 +87,17 @@ static void print_kernel(const struct holders *h)
 static void print_holders(const struct machine_gpu *gpu, const struct holders *h)
 {
     if (!h->processes_n && !h->kernel_n)
-        print_text(stdout, "%s: %s", gpu->function.address, h->hidden ? "nobody that can be seen" : "nobody");
+        print_text(stdout, "%s: %s", gpu->function.address, h->hidden || h->confined ? "nobody that can be seen" : "nobody");
     if (!h->processes_n && !h->kernel_n)
         putchar('\n');
     if (h->processes_n)
         print_processes(h);
     print_remedies(h);
     print_kernel(h);
+    if (h->confined) {
+        print_styled(STYLE_WARN, "only a part of the machine's processes is visible here: ask outside of the container, or as root");
+        putchar('\n');
+    }
     if (h->hidden) {
         print_styled(STYLE_WARN, "%u process%s may not be looked into by this user; as root the list is complete", h->hidden, h->hidden == 1 ? "" : "es");
         putchar('\n');
@@ -128,8 +132,8 @@ static int print_holders_json(const struct machine_gpu *gpu, const struct holder
                                                 "remedy", text_or_null(h->kernel[i].remedy)));
     for (size_t i = 0; i < h->nodes_n; i++)
         json_array_append_new(nodes, json_string(h->nodes[i].path));
-    _cleanup_json_ json_t *all = json_pack("{s:o, s:s, s:b, s:i, s:i, s:o, s:o, s:o}", "gpu", text_or_null(gpu->name), "pci_address", gpu->function.address,
-                                           "free", (int)holders_is_free(h), "looked", (int)h->looked, "hidden", (int)h->hidden, "nodes", nodes,
+    _cleanup_json_ json_t *all = json_pack("{s:o, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o}", "gpu", text_or_null(gpu->name), "pci_address", gpu->function.address,
+                                           "free", (int)holders_is_free(h), "looked", (int)h->looked, "hidden", (int)h->hidden, "confined", (int)h->confined, "nodes", nodes,
                                            "processes", processes, "kernel", kernel);
     return print_json(all, err);
 }

@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+#define COMPANIONS_LISTED 48u
+
 static const char *class_name(uint32_t class_code)
 {
     static const struct { uint32_t code; const char *name; } classes[] = {
@@ -39,6 +41,26 @@ static void check_companion(const struct doctor_gpu *gpu, const struct pci_funct
     }
 }
 
+/* Those that block come first, as a group can be a whole bus. */
+static void check_companions(const struct doctor_gpu *gpu, struct doctor_report *report)
+{
+    unsigned listed = 0, left = 0;
+    for (int round = 0; round < 2; round++)
+        for (size_t i = 0; i < gpu->group_n; i++) {
+            const struct pci_function *f = &gpu->group[i];
+            bool blocks = pci_function_holds_group(f) && !same_slot(&gpu->function, f);
+            if (f->port || strcmp(f->address, gpu->function.address) == 0 || blocks != (round == 0))
+                continue;
+            if (listed < COMPANIONS_LISTED)
+                check_companion(gpu, f, report);
+            listed < COMPANIONS_LISTED ? listed++ : left++;
+        }
+    if (!left)
+        return;
+    struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "companions", "companions", DOCTOR_UNKNOWN);
+    check_found(c, "%u more are not listed", left);
+}
+
 void check_group(const struct doctor_host *host, const struct doctor_gpu *gpu, struct doctor_report *report)
 {
     const struct pci_function *self = &gpu->function;
@@ -57,7 +79,5 @@ void check_group(const struct doctor_host *host, const struct doctor_gpu *gpu, s
         check_found(c, "%d, with %u other function%s", self->iommu_group, others, others == 1 ? "" : "s");
     if (verdict == DOCTOR_BLOCKS)
         check_remedy(c, host->iommu_groups ? "the IOMMU does not cover this device: look for its root port in the firmware setup" : "switch the IOMMU on, see above");
-    for (size_t i = 0; i < gpu->group_n; i++)
-        if (strcmp(gpu->group[i].address, self->address) != 0 && !gpu->group[i].port)
-            check_companion(gpu, &gpu->group[i], report);
+    check_companions(gpu, report);
 }

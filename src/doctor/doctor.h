@@ -15,7 +15,7 @@
 #include <stddef.h>
 #include <stdint.h>
 
-#define DOCTOR_MAX_CHECKS 96u    /* of one subject; an IOMMU group with more companions is cut with a word about it */
+#define DOCTOR_MAX_CHECKS 96u    /* of one subject, of which at most 48 are companions */
 
 enum doctor_verdict { DOCTOR_OK, DOCTOR_UNKNOWN, DOCTOR_WARNING, DOCTOR_BLOCKS };    /* in order of weight */
 enum doctor_model { DOCTOR_PASSTHROUGH, DOCTOR_VGPU, DOCTOR_MIG, DOCTOR_MODELS };

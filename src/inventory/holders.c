@@ -17,6 +17,7 @@
 #include <sys/stat.h>
 #include <sys/vfs.h>
 
+#define HOST_PIDS "pid:[4026531836]"    /* the first pid namespace, PROC_PID_INIT_INO of the kernel */
 #define FILE_MAX 16384           /* status and cgroup of a process have a few KiB */
 
 /* By the 15 characters that the kernel keeps of a command. */
@@ -217,6 +218,13 @@ static int compare_pids(const void *a, const void *b)
     return (x->pid > y->pid) - (x->pid < y->pid);
 }
 
+static bool is_confined(int proc)
+{
+    char pids[64];
+    sysfs_read_link_name(proc, "self/ns/pid", pids, sizeof pids);
+    return strcmp(pids, HOST_PIDS) != 0 || faccessat(proc, "1", F_OK, 0) < 0;
+}
+
 static int scan_processes(const char *sysroot, struct holders *h, struct error *err)
 {
     char path[PATH_MAX];
@@ -229,6 +237,7 @@ static int scan_processes(const char *sysroot, struct holders *h, struct error *
         return error_set(err, -errno, "read %s: %s", path, strerror(errno));
     struct scan scan = { .holders = h, .proc = dirfd(proc) };
     scan.numbers = fstatfs(scan.proc, &fs) == 0 && fs.f_type == PROC_SUPER_MAGIC;
+    h->confined = scan.numbers && is_confined(scan.proc);
     scan.self = scan.numbers ? sysfs_read_link_number(scan.proc, "self") : -1;
     sysfs_read_link_name(scan.proc, "self/ns/mnt", scan.own_mounts, sizeof scan.own_mounts);
     for (struct dirent *e; r == 0 && (e = readdir(proc));)
@@ -263,5 +272,5 @@ void holders_done(struct holders *holders)
 
 bool holders_is_free(const struct holders *holders)
 {
-    return !holders->processes_n && !holders->kernel_n && !holders->hidden;
+    return !holders->processes_n && !holders->kernel_n && !holders->hidden && !holders->confined;
 }

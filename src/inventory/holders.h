@@ -48,12 +48,13 @@ struct holders {
     struct holder_kernel kernel[HOLDERS_MAX_KERNEL];
     size_t kernel_n;
     unsigned looked, hidden;              /* processes looked into; those this user may not look into */
+    bool confined;                        /* only some processes are in this /proc: a container's, or one mounted with hidepid */
 };
 
 /* sysroot as in sysroot.h. -EACCES, -ENOENT: no /proc to look at. */
 int holders_find(const char *sysroot, const struct pci_function *function, struct holders *ret, struct error *err);
 void holders_done(struct holders *holders);
-/* Nobody holds it, and nobody was hidden. */
+/* Nobody holds it, and nobody could be hidden. */
 bool holders_is_free(const struct holders *holders);
 
 /* The two parts of it: device files and kernel users, from sysfs and the drivers' files; then processes. */

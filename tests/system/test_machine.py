@@ -279,6 +279,19 @@ def test_what_may_not_be_seen_is_counted(tranche, real):
     assert "may not be looked into" in done.stdout and "as root the list is complete" in done.stdout
 
 
+@pytest.mark.skipif(not can_unshare(), reason="mount and pid namespaces need root")
+def test_a_container_cannot_say_that_a_gpu_is_free(build, hosts, tmp_path):
+    """In a pid namespace of its own /proc has a few processes only, all of them readable."""
+    root = tmp_path / "host"
+    fixtures.write("grace", root)
+    shutil.rmtree(root / "proc")
+    (root / "proc").symlink_to("/proc")
+    command = ["unshare", "--mount", "--pid", "--fork", "--mount-proc", build / "tranche", "holders", "gpu0", "--sysroot", root]
+    report = answer(subprocess.run([*command, "--json"], capture_output=True, text=True))
+    assert report["confined"] and not report["free"] and report["hidden"] == 0 and report["processes"] == []
+    assert "outside of the container" in subprocess.run(command, capture_output=True, text=True).stdout
+
+
 MAPS = """import ctypes, os, sys, time
 os.mknod(sys.argv[1], 0o20600, os.makedev(1, 5))
 fd, libc = os.open(sys.argv[1], os.O_RDWR), ctypes.CDLL(None)
