@@ -25,7 +25,8 @@ class Daemon:
             (self.folder / name).mkdir(mode=0o700)
         self.log = open(self.folder / "log", "w+b")
         self.process = subprocess.Popen([*pinned(cpu), build / "tranched", "--run-dir", self.folder / "run", "--state-dir", self.folder / "state",
-                                         *(["--staged"] if staged else [])], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log)
+                                         *(["--staged"] if staged else [])], stdin=subprocess.DEVNULL, stdout=self.log, stderr=self.log,
+                                        start_new_session=True)     # ended here, not by a ^C that is for us
         self.shares = []
         try:
             self.wait()
