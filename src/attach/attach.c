@@ -16,8 +16,8 @@ static const struct {
     const char *name;
     int (*build)(const struct attach_request *request, const struct attach_place *places, struct attach_output *ret, struct error *err);
 } formats[ATTACH_FORMATS] = {
-    [ATTACH_QEMU] = { "qemu", qemu_build }, [ATTACH_LIBVIRT] = { "libvirt", libvirt_build }, [ATTACH_PROXMOX] = { "proxmox", proxmox_build },
-    [ATTACH_VMWARE] = { "vmware", vmware_build }, [ATTACH_KUBEVIRT] = { "kubevirt", kubevirt_build },
+    [ATTACH_QEMU] = { "qemu", qemu_build }, [ATTACH_LIBVIRT] = { "libvirt", libvirt_build },
+    [ATTACH_PROXMOX] = { "proxmox", proxmox_build }, [ATTACH_VMWARE] = { "vmware", vmware_build }, [ATTACH_KUBEVIRT] = { "kubevirt", kubevirt_build },
 };
 
 int attach_format_from_string(const char *text, enum attach_format *ret, struct error *err)
@@ -144,17 +144,21 @@ static void add_notes(const struct attach_request *request, enum attach_format f
     const struct pci_function *f = request->functions;
     for (size_t i = 0; i < request->n && format != ATTACH_VMWARE; i++)
         if (f[i].is_vf && strcmp(f[i].driver, "nvidia") == 0)
-            output_add(&out->notes, "%s is a vendor's vGPU: it stays with nvidia, and needs its type set (nvidia/current_vgpu_type)", f[i].address);
+            output_add(&out->notes, "%s is a vendor's vGPU: it stays with nvidia, and needs its type set (nvidia/current_vgpu_type)",
+                       f[i].address);
         else if (f[i].driver[0] && !pci_driver_is_vfio(f[i].driver))
-            output_add(&out->notes, "%s is with %s: give it to VFIO first, and only when nobody uses it (tranche holders)", f[i].address, f[i].driver);
+            output_add(&out->notes, "%s is with %s: give it to VFIO first, and only when nobody uses it (tranche holders)", f[i].address,
+                       f[i].driver);
     for (size_t i = 0; i < request->n; i++) {
         if (f[i].boot_vga && !request->rom)
-            output_add(&out->notes, "%s is the host's boot display: where the guest shows no picture, give the card's ROM with --rom FILE", f[i].address);
+            output_add(&out->notes, "%s is the host's boot display: where the guest shows no picture, give the card's ROM with --rom "
+                       "FILE", f[i].address);
         for (int b = 0; b < PCI_BARS; b++)
             for (int bit = 43; bit >= 0; bit--)
                 if (f[i].bars[b].resize_mask >> bit & 1) {
                     if (f[i].bars[b].size < UINT64_C(1) << (bit + 20))
-                        output_add(&out->notes, "%s: BAR %d is %llu MiB and could be %llu MiB: echo %d > /sys/bus/pci/devices/%s/resource%d_resize while no driver has it",
+                        output_add(&out->notes, "%s: BAR %d is %llu MiB and could be %llu MiB: echo %d > "
+                                   "/sys/bus/pci/devices/%s/resource%d_resize while no driver has it",
                                    f[i].address, b, (unsigned long long)(f[i].bars[b].size >> 20), 1ull << bit, bit, f[i].address, b);
                     break;
                 }

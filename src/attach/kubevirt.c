@@ -82,7 +82,8 @@ int kubevirt_build(const struct attach_request *q, const struct attach_place *pl
     output_add(vm, "        devices:");
     add_devices(q, vm, true);
     add_devices(q, vm, false);
-    output_add(&ret->notes, "the first part belongs into the KubeVirt resource, the second into the VirtualMachine; any device with these ids on any node may be taken, "
+    output_add(&ret->notes, "the first part belongs into the KubeVirt resource, the second into the VirtualMachine; any device with these "
+               "ids on any node may be taken, "
                "as KubeVirt selects by ids");
     output_add(&ret->notes, "on the node the functions must be bound to VFIO, and no device plugin may offer the GPU to containers");
     return 0;

@@ -25,7 +25,8 @@ static void put_source(FILE *out, const struct pci_function *f)
 {
     unsigned domain = 0, bus = 0, slot = 0, function = 0;
     sscanf(f->address, "%x:%x:%x.%x", &domain, &bus, &slot, &function);
-    fprintf(out, "  <source>\n    <address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n  </source>\n", domain, bus, slot, function);
+    fprintf(out, "  <source>\n    <address domain='0x%04x' bus='0x%02x' slot='0x%02x' function='0x%x'/>\n  </source>\n", domain, bus,
+            slot, function);
 }
 
 /* Already with VFIO, or a vendor's virtual function: libvirt must not take it to a driver or back. */
@@ -56,7 +57,8 @@ char *attach_hostdev(const struct attach_request *q, size_t index, const struct 
         fputs(*q->rom ? "'/>\n" : "", out);
     }
     if (needs_place(place))
-        fprintf(out, "  <address type='pci' domain='0x0000' bus='0x%02x' slot='0x00' function='0x%x'%s/>\n", q->guest_bus + place->slot, place->function,
+        fprintf(out, "  <address type='pci' domain='0x0000' bus='0x%02x' slot='0x00' function='0x%x'%s/>\n", q->guest_bus + place->slot,
+                place->function,
                 place->multifunction ? " multifunction='on'" : "");
     fputs("</hostdev>", out);
     if (fclose(out) == 0)
@@ -90,13 +92,16 @@ int libvirt_build(const struct attach_request *q, const struct attach_place *pla
     }
     output_add(&ret->notes, "these elements belong into <devices> of the domain (machine q35)");
     if (placed)
-        output_add(&ret->notes, "bus 0x%02x of the guest must be a free pcie-root-port (libvirt adds those that are missing); --guest-bus chooses another", q->guest_bus);
+        output_add(&ret->notes, "bus 0x%02x of the guest must be a free pcie-root-port (libvirt adds those that are missing); --guest-bus "
+                   "chooses another", q->guest_bus);
     for (size_t i = 0; i < q->n; i++)
         if (pci_function_is_gpu(&q->functions[i]) && q->functions[i].numa_node >= 0)
-            output_add(&ret->notes, "the GPU is on NUMA node %d: <numatune><memory mode='strict' nodeset='%d'/></numatune>, and <vcpu placement='static' cpuset='…'> of that node",
+            output_add(&ret->notes, "the GPU is on NUMA node %d: <numatune><memory mode='strict' nodeset='%d'/></numatune>, and <vcpu "
+                       "placement='static' cpuset='…'> of that node",
                        q->functions[i].numa_node, q->functions[i].numa_node);
     if (attach_window_bytes(q) > ATTACH_WINDOW_DEFAULT)
-        output_add(&ret->notes, "the GPU needs %llu GiB of 64-bit window: UEFI firmware, <cpu mode='host-passthrough'> and <maxphysaddr mode='passthrough'/>, and "
+        output_add(&ret->notes, "the GPU needs %llu GiB of 64-bit window: UEFI firmware, <cpu mode='host-passthrough'> and <maxphysaddr "
+                   "mode='passthrough'/>, and "
                    "qemu:commandline -fw_cfg name=opt/ovmf/X-PciMmio64Mb,string=%llu",
                    (unsigned long long)(attach_window_bytes(q) >> 30), (unsigned long long)(attach_window_bytes(q) >> 20));
     return 0;

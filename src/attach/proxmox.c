@@ -14,7 +14,8 @@ static void name_slot(const struct attach_request *q, size_t first, size_t end, 
     size_t used = 0;
     ret[0] = '\0';
     if (end - first > 1) {
-        text_format(ret, size, "%.*s", (int)(strrchr(q->functions[first].address, '.') - q->functions[first].address), q->functions[first].address);
+        text_format(ret, size, "%.*s", (int)(strrchr(q->functions[first].address, '.') - q->functions[first].address),
+                    q->functions[first].address);
         return;
     }
     for (size_t i = first; i < end && used < size; i++)
@@ -40,7 +41,8 @@ int proxmox_build(const struct attach_request *q, const struct attach_place *pla
         name_slot(q, first, end, host, sizeof host);
         if (file && strpbrk(file, ",;"))
             return error_set(err, -EINVAL, "Proxmox takes no ROM file with a comma or semicolon in its name: %s", file);
-        if (text_format(value, sizeof value, "%s,pcie=1%s%s%s", host, q->primary && vga ? ",x-vga=1" : "", gpu && file ? *file ? ",romfile=" : ",rombar=0" : "",
+        if (text_format(value, sizeof value, "%s,pcie=1%s%s%s", host, q->primary && vga ? ",x-vga=1" : "", gpu && file ? *file ?
+                        ",romfile=" : ",rombar=0" : "",
                         gpu && file ? file : "") < 0)
             return error_set(err, -ENAMETOOLONG, "the name of the ROM file is too long");
         _cleanup_free_ char *quoted = output_quote(value);
@@ -50,6 +52,7 @@ int proxmox_build(const struct attach_request *q, const struct attach_place *pla
         output_add(&ret->notes, "the ROM file must lie in /usr/share/kvm on the Proxmox host");
     for (size_t i = 0; i < q->n; i++)
         if (pci_function_is_gpu(&q->functions[i]) && q->functions[i].numa_node >= 0)
-            output_add(&ret->notes, "the GPU is on NUMA node %d: qm set %s -numa 1, and -affinity with that node's processors", q->functions[i].numa_node, vm);
+            output_add(&ret->notes, "the GPU is on NUMA node %d: qm set %s -numa 1, and -affinity with that node's processors",
+                       q->functions[i].numa_node, vm);
     return 0;
 }

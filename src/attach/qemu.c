@@ -43,10 +43,12 @@ int qemu_build(const struct attach_request *q, const struct attach_place *places
         bool gpu = pci_function_is_gpu(f);
         if (i == 0 || places[i - 1].slot != p->slot) {
             output_add(a, "-device");
-            output_add(a, "pcie-root-port,id=tranche-rp%u,bus=pcie.0,chassis=%u,slot=%u", p->slot, CHASSIS_FIRST + p->slot, CHASSIS_FIRST + p->slot);
+            output_add(a, "pcie-root-port,id=tranche-rp%u,bus=pcie.0,chassis=%u,slot=%u", p->slot, CHASSIS_FIRST + p->slot,
+                       CHASSIS_FIRST + p->slot);
         }
         output_add(a, "-device");
-        output_add(a, "vfio-pci,host=%s,id=tranche-%u-%u,bus=tranche-rp%u,addr=00.%u%s%s%s%s", f->address, p->slot, p->function, p->slot, p->function,
+        output_add(a, "vfio-pci,host=%s,id=tranche-%u-%u,bus=tranche-rp%u,addr=00.%u%s%s%s%s", f->address, p->slot, p->function, p->slot,
+                   p->function,
                    p->multifunction ? ",multifunction=on" : "", q->iommufd ? ",iommufd=tranche-iommufd" : "",
                    q->primary && f->class_code >> 8 == CLASS_VGA ? ",x-vga=on" : "", gpu ? rom : "");
         if (gpu && f->numa_node >= 0)
@@ -59,9 +61,11 @@ int qemu_build(const struct attach_request *q, const struct attach_place *places
     }
     output_add(&ret->notes, "the machine must be q35 (-machine q35); all memory of the VM gets locked (ulimit -l)");
     if (window > ATTACH_WINDOW_DEFAULT)
-        output_add(&ret->notes, "the GPU needs %llu GiB of 64-bit window: the guest's firmware must be OVMF, and -cpu host,host-phys-bits=on", (unsigned long long)(window >> 30));
+        output_add(&ret->notes, "the GPU needs %llu GiB of 64-bit window: the guest's firmware must be OVMF, and -cpu "
+                   "host,host-phys-bits=on", (unsigned long long)(window >> 30));
     if (numa >= 0)
-        output_add(&ret->notes, "the GPU is on NUMA node %d: -object memory-backend-ram,id=ram0,size=SIZE,host-nodes=%d,policy=bind -machine memory-backend=ram0, "
+        output_add(&ret->notes, "the GPU is on NUMA node %d: -object memory-backend-ram,id=ram0,size=SIZE,host-nodes=%d,policy=bind "
+                   "-machine memory-backend=ram0, "
                    "and processors by numactl --cpunodebind=%d", numa, numa, numa);
     return 0;
 }

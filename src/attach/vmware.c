@@ -34,7 +34,8 @@ int vmware_build(const struct attach_request *q, const struct attach_place *plac
     output_add(vmx, "sched.mem.min = \"MEMORY-MB\"");
     if (q->primary)
         output_add(vmx, "svga.present = \"FALSE\"");
-    output_add(&ret->notes, "SYSTEM-UUID is what esxcli system uuid get prints; MEMORY-MB is all memory of the VM, which must be reserved; the firmware must be EFI");
+    output_add(&ret->notes, "SYSTEM-UUID is what esxcli system uuid get prints; MEMORY-MB is all memory of the VM, which must be "
+               "reserved; the firmware must be EFI");
     if (q->rom)
         output_add(&ret->notes, "ESXi has no key for a ROM file; --rom is left out");
     return 0;

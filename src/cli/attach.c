@@ -33,7 +33,8 @@ static int compare_functions(const void *a, const void *b)
 static bool looks_like_gpu(const char *text)
 {
     char address[PCI_ADDRESS_MAX];
-    return pci_parse_address(text, address) || strncasecmp(text, "GPU-", 4) == 0 || (strncmp(text, "gpu", 3) == 0 && isdigit((unsigned char)text[3]));
+    return pci_parse_address(text, address) || strncasecmp(text, "GPU-", 4) == 0 ||
+           (strncmp(text, "gpu", 3) == 0 && isdigit((unsigned char)text[3]));
 }
 
 static int refuse_share(json_t *share, const char *name, struct error *err)
@@ -202,7 +203,8 @@ static json_t *function_json(const struct pci_function *f, const struct attach_p
     text_format(class_code, sizeof class_code, "%06x", f->class_code & 0xffffff);
     text_format(vendor, sizeof vendor, "%04x", f->vendor_id);
     text_format(device, sizeof device, "%04x", f->device_id);
-    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:i, s:i, s:b, s:o, s:I}", "pci_address", f->address, "class", class_code, "vendor_id", vendor,
+    return json_pack("{s:s, s:s, s:s, s:s, s:s, s:o, s:o, s:s, s:i, s:i, s:b, s:o, s:I}", "pci_address", f->address, "class", class_code,
+                     "vendor_id", vendor,
                      "device_id", device, "driver", f->driver, "iommu_group", f->iommu_group < 0 ? json_null() : json_integer(f->iommu_group),
                      "numa_node", f->numa_node < 0 ? json_null() : json_integer(f->numa_node), "vfio_device", f->vfio_device,
                      "guest_slot", (int)place->slot, "guest_function", (int)place->function, "multifunction", (int)place->multifunction,
@@ -218,10 +220,12 @@ static int print_output_json(enum attach_format format, const struct attach_requ
     json_t *functions = json_array();
     for (size_t i = 0; i < q->n; i++)
         json_array_append_new(functions, function_json(&q->functions[i], &places[i]));
-    _cleanup_json_ json_t *all = json_pack("{s:s, s:s, s:o, s:I}", "name", q->name, "format", attach_format_to_string(format), "functions", functions,
+    _cleanup_json_ json_t *all = json_pack("{s:s, s:s, s:o, s:I}", "name", q->name, "format", attach_format_to_string(format),
+                                           "functions", functions,
                                            "window_bytes", (json_int_t)attach_window_bytes(q));
     for (size_t i = 0; i < out->n; i++)
-        json_object_set_new(all, out->sections[i].name, out->sections[i].document ? document_json(&out->sections[i].lines) : list_json(&out->sections[i].lines));
+        json_object_set_new(all, out->sections[i].name, out->sections[i].document ? document_json(&out->sections[i].lines) :
+                            list_json(&out->sections[i].lines));
     json_object_set_new(all, "notes", list_json(&out->notes));
     return print_json(all, err);
 }
@@ -229,7 +233,8 @@ static int print_output_json(enum attach_format format, const struct attach_requ
 static int print_attached(const struct cli *cli, const struct attach_request *q, struct error *err)
 {
     if (cli->json) {
-        _cleanup_json_ json_t *done = json_pack("{s:s, s:s, s:b}", "attached", q->name, "vm", q->vm, "live", (int)cli_option_given(cli, "live"));
+        _cleanup_json_ json_t *done = json_pack("{s:s, s:s, s:b}", "attached", q->name, "vm", q->vm,
+                                                "live", (int)cli_option_given(cli, "live"));
         return print_json(done, err);
     }
     print_text(stdout, "%s is attached to %s, %s", q->name, q->vm, cli_option_given(cli, "live") ? "which runs" : "from its next start on");
@@ -261,7 +266,7 @@ int verb_attach(int argc, char **argv, struct cli *cli, struct error *err)
     if (r == 0)
         r = attach_build(format, &q, &out, err);
     if (r == 0 && no_node)
-        print_text(stderr, "note: this QEMU has iommufd, but not every function has a device below /dev/vfio/devices: the VFIO group is used\n");
+        fputs("note: this QEMU has iommufd, but not every function has a device below /dev/vfio/devices: the VFIO group is used\n", stderr);
     if (r == 0 && format == ATTACH_LIBVIRT && q.vm) {
         r = consumer_attach_domain(&q, cli_option_given(cli, "live"), err);
         r = r < 0 ? r : print_attached(cli, &q, err);

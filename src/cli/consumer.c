@@ -75,7 +75,8 @@ int consumer_ask_qemu(const char *path, bool *ret_iommufd, struct error *err)
 }
 
 /* virsh reads the element from a file; this one has no name that anybody could replace. */
-static int run_virsh(const char *verb, const struct attach_request *q, size_t index, const struct attach_place *place, bool live, struct error *err)
+static int run_virsh(const char *verb, const struct attach_request *q, size_t index, const struct attach_place *place, bool live,
+                     struct error *err)
 {
     _cleanup_free_ char *xml = attach_hostdev(q, index, place);
     _cleanup_close_ int fd = memfd_create("hostdev.xml", 0);    /* inherited by virsh */

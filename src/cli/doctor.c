@@ -83,7 +83,8 @@ static void print_report(const struct doctor_report *report, const struct select
 
 static json_t *check_json(const struct doctor_check *check)
 {
-    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s?}", "id", check->id, "title", check->title, "verdict", doctor_verdict_to_string(check->verdict),
+    return json_pack("{s:s, s:s, s:s, s:b, s:s, s:s?}", "id", check->id, "title", check->title, "verdict",
+                     doctor_verdict_to_string(check->verdict),
                      "danger", (int)check->danger, "found", check->found, "remedy", check->remedy[0] ? check->remedy : NULL);
 }
 
@@ -97,7 +98,8 @@ static json_t *report_json(const struct doctor_report *report, const struct sele
                 json_array_append_new(checks, check_json(&report->checks[i]));
         if (chosen->models[m])
             json_object_set_new(models, doctor_model_to_string((enum doctor_model)m),
-                                json_pack("{s:s, s:o}", "verdict", doctor_verdict_to_string(doctor_worst(report, (enum doctor_model)m)), "checks", checks));
+                                json_pack("{s:s, s:o}", "verdict", doctor_verdict_to_string(doctor_worst(report, (enum doctor_model)m)),
+                                          "checks", checks));
         else
             json_decref(checks);
     }
@@ -123,7 +125,8 @@ static int report_gpu(const char *sysroot, const struct doctor_host *host, const
     doctor_gpu_done(&facts);
     note_blocked(&report, chosen);
     if (gpus)
-        return json_array_append_new(gpus, json_pack("{s:s, s:s?, s:s, s:b, s:o}", "name", gpu->name, "pci_address", gpu->has_pci ? gpu->pci.address : NULL,
+        return json_array_append_new(gpus, json_pack("{s:s, s:s?, s:s, s:b, s:o}", "name", gpu->name, "pci_address", gpu->has_pci ?
+                                                     gpu->pci.address : NULL,
                                                      "product", gpu->product, "stand_in", (int)gpu->stand_in, "models", report_json(&report, chosen)));
     putchar('\n');
     print_styled(STYLE_BOLD, "%s", gpu->name);
@@ -185,6 +188,7 @@ int verb_doctor(int argc, char **argv, struct cli *cli, struct error *err)
         puts("\nno GPU on the PCI bus");
     if (!cli->json)
         return 0;
-    _cleanup_json_ json_t *all = json_pack("{s:b, s:o, s:O}", "blocked", (int)chosen.blocked, "machine", report_json(&machine, &chosen), "gpus", gpus);
+    _cleanup_json_ json_t *all = json_pack("{s:b, s:o, s:O}", "blocked", (int)chosen.blocked, "machine", report_json(&machine, &chosen),
+                                           "gpus", gpus);
     return print_json(all, err);
 }

@@ -50,7 +50,8 @@ static void print_processes(const struct holders *h)
         table_cell(table, STYLE_BOLD, "%d", (int)p->pid);
         table_cell(table, STYLE_PLAIN, "%s", user_name(p->uid, user, sizeof user));
         table_cell(table, STYLE_PLAIN, "%s", p->command);
-        table_cell(table, STYLE_PLAIN, "%s", p->role ? p->role : p->owner.runtime[0] || p->other_mounts ? "program in a container" : "program");
+        table_cell(table, STYLE_PLAIN, "%s", p->role ? p->role : p->owner.runtime[0] || p->other_mounts ? "program in a container" :
+                   "program");
         table_cell(table, STYLE_PLAIN, "%s", belongs_to(&p->owner, owner, sizeof owner));
         table_cell(table, STYLE_PLAIN, "%s%s", join_nodes(p, nodes, sizeof nodes), p->descriptors ? "" : " (mapped)");
     }
@@ -99,7 +100,8 @@ static void print_holders(const struct machine_gpu *gpu, const struct holders *h
         putchar('\n');
     }
     if (h->hidden) {
-        print_styled(STYLE_WARN, "%u process%s may not be looked into by this user; as root the list is complete", h->hidden, h->hidden == 1 ? "" : "es");
+        print_styled(STYLE_WARN, "%u process%s may not be looked into by this user; as root the list is complete", h->hidden,
+                     h->hidden == 1 ? "" : "es");
         putchar('\n');
     }
 }
@@ -115,9 +117,10 @@ static json_t *process_json(const struct holder_process *p)
     json_t *nodes = json_array();
     for (unsigned i = 0; i < p->nodes_n; i++)
         json_array_append_new(nodes, json_string(p->nodes[i]));
-    return json_pack("{s:i, s:i, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:i, s:i}", "pid", (int)p->pid, "inner_pid", (int)p->inner_pid,
-                     "command", p->command, "uid", p->uid == (uid_t)-1 ? json_null() : json_integer(p->uid), "user", user_name(p->uid, user, sizeof user),
-                     "role", text_or_null(p->role), "unit", text_or_null(p->owner.unit), "runtime", text_or_null(p->owner.runtime),
+    return json_pack("{s:i, s:i, s:s, s:o, s:s, s:o, s:o, s:o, s:o, s:o, s:o, s:b, s:o, s:i, s:i}", "pid", (int)p->pid,
+                     "inner_pid", (int)p->inner_pid, "command", p->command, "uid", p->uid == (uid_t)-1 ? json_null() : json_integer(p->uid),
+                     "user", user_name(p->uid, user, sizeof user), "role", text_or_null(p->role), "remedy", text_or_null(p->remedy),
+                     "unit", text_or_null(p->owner.unit), "runtime", text_or_null(p->owner.runtime),
                      "container", text_or_null(p->owner.container), "pod", text_or_null(p->owner.pod), "own_mounts", (int)p->other_mounts,
                      "nodes", nodes, "descriptors", (int)p->descriptors, "mappings", (int)p->mappings);
 }
@@ -132,7 +135,8 @@ static int print_holders_json(const struct machine_gpu *gpu, const struct holder
                                                 "remedy", text_or_null(h->kernel[i].remedy)));
     for (size_t i = 0; i < h->nodes_n; i++)
         json_array_append_new(nodes, json_string(h->nodes[i].path));
-    _cleanup_json_ json_t *all = json_pack("{s:o, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o}", "gpu", text_or_null(gpu->name), "pci_address", gpu->function.address,
+    _cleanup_json_ json_t *all = json_pack("{s:o, s:s, s:b, s:i, s:i, s:b, s:o, s:o, s:o}", "gpu", text_or_null(gpu->name), "pci_address",
+                                           gpu->function.address,
                                            "free", (int)holders_is_free(h), "looked", (int)h->looked, "hidden", (int)h->hidden, "confined", (int)h->confined, "nodes", nodes,
                                            "processes", processes, "kernel", kernel);
     return print_json(all, err);

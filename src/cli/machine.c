@@ -28,7 +28,8 @@ static int no_such_gpu(const struct inventory *inventory, const char *text, stru
         used += (size_t)snprintf(names + used, sizeof names - used, "%s%s", i ? ", " : "", inventory->gpus[i].name);
     error_set(err, -ENOENT, "there is no GPU '%.60s' on this machine", text);
     if (inventory->n)
-        error_hint(err, "there %s %s; a PCI address such as %s works too", inventory->n == 1 ? "is" : "are", names, inventory->gpus[0].pci.address);
+        error_hint(err, "there %s %s; a PCI address such as %s works too", inventory->n == 1 ? "is" : "are", names,
+                   inventory->gpus[0].pci.address);
     else
         error_hint(err, "this machine has no GPU on its PCI bus");
     return -ENOENT;

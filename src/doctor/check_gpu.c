@@ -20,7 +20,8 @@ static void check_opencl(const struct doctor_host *host, const struct doctor_gpu
         check_remedy(c, "install the OpenCL driver for it (clinfo -l lists what there is), then tranche gpus --refresh");
     } else if (host->icds[0]) {
         check_found(c, "installed: %s; none was asked", host->icds);
-        check_remedy(c, host->here ? "install tranche-worker beside tranche: it asks them" : "run tranche doctor on that machine to know whether one serves this GPU");
+        check_remedy(c, host->here ? "install tranche-worker beside tranche: it asks them" :
+                     "run tranche doctor on that machine to know whether one serves this GPU");
     } else {
         check_found(c, "none is installed");
         check_remedy(c, "install the OpenCL driver of the GPU's vendor");
@@ -54,11 +55,14 @@ static void check_mig_mode(const struct doctor_gpu *g, struct doctor_report *rep
 {
     int mode = g->gpu->has_nvml ? g->gpu->nvml.mig_current : -1, pending = g->gpu->has_nvml ? g->gpu->nvml.mig_pending : -1;
     bool files = !g->gpu->has_nvml && g->has_nvidia && g->nvidia.mig_instances >= 0;
-    struct doctor_check *c = report_add(report, DOCTOR_MIG, "mig-mode", "MIG mode", mode >= 0 ? DOCTOR_OK : files ? DOCTOR_UNKNOWN : DOCTOR_BLOCKS);
+    struct doctor_check *c = report_add(report, DOCTOR_MIG, "mig-mode", "MIG mode", mode >= 0 ? DOCTOR_OK : files ? DOCTOR_UNKNOWN :
+                                        DOCTOR_BLOCKS);
     if (mode >= 0)
-        check_found(c, "%s%s", mode ? "on" : "off", pending >= 0 && pending != mode ? pending ? ", on after the next reset" : ", off after the next reset" : "");
+        check_found(c, "%s%s", mode ? "on" : "off", pending >= 0 && pending != mode ? pending ? ", on after the next reset" :
+                    ", off after the next reset" : "");
     else if (files)
-        check_found(c, g->nvidia.mig_instances ? "%d GPU instance%s exist" : "no GPU instances", g->nvidia.mig_instances, g->nvidia.mig_instances == 1 ? "" : "s");
+        check_found(c, g->nvidia.mig_instances ? "%d GPU instance%s exist" : "no GPU instances", g->nvidia.mig_instances,
+                    g->nvidia.mig_instances == 1 ? "" : "s");
     else
         check_found(c, "the GPU has no MIG");
     if (mode == 0)
@@ -97,7 +101,8 @@ void doctor_check_gpu(const struct doctor_host *host, const struct doctor_gpu *g
     if (gpu->gpu->has_pci) {
         check_passthrough(host, gpu, report);
     } else {
-        struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "device", "device", gpu->gpu->stand_in ? DOCTOR_BLOCKS : DOCTOR_UNKNOWN);
+        struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "device", "device", gpu->gpu->stand_in ? DOCTOR_BLOCKS :
+                                            DOCTOR_UNKNOWN);
         check_found(c, gpu->gpu->stand_in ? "no PCI device: the processor cannot be given to a VM" : "not on the PCI bus of this machine");
     }
     check_opencl(host, gpu, report);

@@ -10,8 +10,9 @@ static const char *class_name(uint32_t class_code)
 {
     static const struct { uint32_t code; const char *name; } classes[] = {
         { 0x0300, "VGA" }, { 0x0302, "3D controller" }, { 0x0403, "audio" }, { 0x0c03, "USB controller" }, { 0x0c80, "USB-C controller" },
-        { 0x0108, "NVMe disk" }, { 0x0106, "SATA controller" }, { 0x0107, "SAS controller" }, { 0x0104, "RAID controller" }, { 0x0200, "network" },
-        { 0x0207, "InfiniBand" }, { 0x0601, "ISA bridge" }, { 0x0600, "host bridge" }, { 0x0604, "PCI bridge" }, { 0x0c05, "SMBus" }, { 0x0680, "bridge" },
+        { 0x0108, "NVMe disk" }, { 0x0106, "SATA controller" }, { 0x0107, "SAS controller" }, { 0x0104, "RAID controller" },
+        { 0x0200, "network" }, { 0x0207, "InfiniBand" }, { 0x0601, "ISA bridge" }, { 0x0600, "host bridge" }, { 0x0604, "PCI bridge" },
+        { 0x0c05, "SMBus" }, { 0x0680, "bridge" }, { 0x1200, "accelerator" },
     };
     for (size_t i = 0; i < sizeof classes / sizeof *classes; i++)
         if (class_code >> 8 == classes[i].code)
@@ -36,7 +37,8 @@ static void check_companion(const struct doctor_gpu *gpu, const struct pci_funct
         check_found(c, "%s %s (%s): nobody uses it, goes along or stays unused", f->address, class_name(f->class_code), driver);
     } else {
         check_found(c, "%s %s: this machine uses it (%s)", f->address, class_name(f->class_code), driver);
-        check_remedy(c, "put the GPU or this device into another slot, best one of the processor's own with ACS, or switch ACS on in the firmware setup; "
+        check_remedy(c, "put the GPU or this device into another slot, best one of the processor's own with ACS, or switch ACS on in the "
+                     "firmware setup; "
                      "if the machine can do without it, unbind it from %s. pcie_acs_override would only pretend", driver);
     }
 }
@@ -78,6 +80,7 @@ void check_group(const struct doctor_host *host, const struct doctor_gpu *gpu, s
     else
         check_found(c, "%d, with %u other function%s", self->iommu_group, others, others == 1 ? "" : "s");
     if (verdict == DOCTOR_BLOCKS)
-        check_remedy(c, host->iommu_groups ? "the IOMMU does not cover this device: look for its root port in the firmware setup" : "switch the IOMMU on, see above");
+        check_remedy(c, host->iommu_groups ? "the IOMMU does not cover this device: look for its root port in the firmware setup" :
+                     "switch the IOMMU on, see above");
     check_companions(gpu, report);
 }

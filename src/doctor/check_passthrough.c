@@ -24,7 +24,8 @@ static void check_driver(const struct doctor_gpu *gpu, struct doctor_report *rep
 static void check_boot_vga(const struct doctor_host *host, const struct doctor_gpu *gpu, struct doctor_report *report)
 {
     bool boot = gpu->function.boot_vga, only = host->displays <= 1;
-    struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "boot-vga", "boot display", !boot ? DOCTOR_OK : only ? DOCTOR_BLOCKS : DOCTOR_WARNING);
+    struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "boot-vga", "boot display", !boot ? DOCTOR_OK : only ? DOCTOR_BLOCKS :
+                                        DOCTOR_WARNING);
     if (!boot)
         check_found(c, "not this GPU");
     else if (only)
@@ -40,14 +41,18 @@ static void check_framebuffer(const struct doctor_host *host, const struct docto
 {
     bool firmware = gpu->function.boot_vga && host->firmware_driver[0], own = gpu->framebuffer;
     bool likely = gpu->function.boot_vga && host->framebuffers[0] && !own && !firmware;
-    struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "framebuffer", "framebuffer", firmware || own || likely ? DOCTOR_WARNING : DOCTOR_OK);
+    struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "framebuffer", "framebuffer", firmware || own || likely ?
+                                        DOCTOR_WARNING : DOCTOR_OK);
     if (firmware) {
-        check_found(c, "%s drives the firmware's framebuffer in the GPU's memory%s%s", host->firmware_driver, host->console[0] ? ", the console on it is " : "", host->console);
-        check_remedy(c, "it is released with the GPU when that is forced: echo %s > /sys/bus/platform/drivers/%s/unbind, or start the kernel with video=%s:off",
+        check_found(c, "%s drives the firmware's framebuffer in the GPU's memory%s%s", host->firmware_driver, host->console[0] ?
+                    ", the console on it is " : "", host->console);
+        check_remedy(c, "it is released with the GPU when that is forced: echo %s > /sys/bus/platform/drivers/%s/unbind, or start the "
+                     "kernel with video=%s:off",
                      host->firmware_device, host->firmware_driver, strcmp(host->firmware_driver, "efi-framebuffer") == 0 ? "efifb" :
                      strcmp(host->firmware_driver, "vesa-framebuffer") == 0 ? "vesafb" : "simplefb");
     } else if (own || likely) {
-        check_found(c, "%s%s%s", host->framebuffers[0] ? host->framebuffers : "a framebuffer is on it", host->console[0] ? ", the console on it is " : "", host->console);
+        check_found(c, "%s%s%s", host->framebuffers[0] ? host->framebuffers : "a framebuffer is on it", host->console[0] ?
+                    ", the console on it is " : "", host->console);
         if (host->console[0])
             check_remedy(c, "echo 0 > /sys/class/vtconsole/%s/bind takes the console off it", host->console);
         else
@@ -116,10 +121,12 @@ static void check_vfs(const struct doctor_gpu *gpu, struct doctor_report *report
     const struct pci_function *f = &gpu->function;
     if (!f->sriov_total)
         return;
-    struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "sriov", "virtual functions", f->sriov_enabled ? DOCTOR_BLOCKS : DOCTOR_OK);
+    struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "sriov", "virtual functions", f->sriov_enabled ? DOCTOR_BLOCKS :
+                                        DOCTOR_OK);
     check_found(c, "%u of %u are on%s", f->sriov_enabled, f->sriov_total, f->sriov_enabled ? ": the whole GPU cannot go" : "");
     if (f->sriov_enabled)
-        check_remedy(c, "hand out virtual functions instead, or end what uses them and echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs", f->address);
+        check_remedy(c, "hand out virtual functions instead, or end what uses them and echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs",
+                     f->address);
 }
 
 static void check_mig_instances(const struct doctor_gpu *gpu, struct doctor_report *report)
@@ -139,7 +146,8 @@ static void check_fabric(const struct doctor_host *host, const struct doctor_gpu
         return;
     struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "fabric", "NVSwitch", DOCTOR_WARNING);
     check_found(c, "%u NVSwitches, Fabric Manager %s", host->nvswitches, host->fabric_manager ? "runs" : "does not run");
-    check_remedy(c, "a GPU that leaves takes its NVLinks out of the fabric: hand out whole fabric partitions (Fabric Manager's shared NVSwitch model), "
+    check_remedy(c, "a GPU that leaves takes its NVLinks out of the fabric: hand out whole fabric partitions (Fabric Manager's shared "
+                 "NVSwitch model), "
                  "or all GPUs and switches to one VM");
 }
 

@@ -87,7 +87,8 @@ static void read_cpu(const struct root *root, struct doctor_host *h)
 /* Units are called dmar0 (VT-d), ivhd0 (AMD-Vi), smmu3.0x… (SMMU), virtio-… */
 static void take_unit(struct doctor_host *h, const char *name)
 {
-    static const struct { const char *begin, *kind; } kinds[] = { { "dmar", "VT-d" }, { "ivhd", "AMD-Vi" }, { "smmu", "SMMU" }, { "arm-smmu", "SMMU" }, { "virtio", "virtio" } };
+    static const struct { const char *begin, *kind; } kinds[] = { { "dmar", "VT-d" }, { "ivhd", "AMD-Vi" }, { "smmu", "SMMU" },
+                                                                  { "arm-smmu", "SMMU" }, { "virtio", "virtio" } };
     h->iommu_units++;
     for (size_t i = 0; i < ARRAY_LEN(kinds); i++)
         if (strncmp(name, kinds[i].begin, strlen(kinds[i].begin)) == 0)

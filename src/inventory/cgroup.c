@@ -49,7 +49,8 @@ static void unescape(const char *src, char *dst, size_t size)
     size_t n = 0;
     for (; *src && n + 1 < size; src++) {
         unsigned code;
-        if (src[0] == '\\' && src[1] == 'x' && isxdigit((unsigned char)src[2]) && isxdigit((unsigned char)src[3]) && sscanf(src + 2, "%2x", &code) == 1) {
+        if (src[0] == '\\' && src[1] == 'x' && isxdigit((unsigned char)src[2]) && isxdigit((unsigned char)src[3]) && sscanf(src + 2,
+                                                                                                                            "%2x", &code) == 1) {
             dst[n++] = (char)code;
             src += 3;
         } else {
@@ -73,7 +74,8 @@ static bool set_container(struct cgroup_owner *o, const char *runtime, const cha
 static bool take_scope(struct cgroup_owner *o, const char *part)
 {
     static const struct { const char *begin, *runtime; } scopes[] = {
-        { "docker-", "docker" }, { "libpod-", "podman" }, { "cri-containerd-", "containerd" }, { "crio-", "cri-o" }, { "nerdctl-", "containerd" },
+        { "docker-", "docker" }, { "libpod-", "podman" }, { "cri-containerd-", "containerd" }, { "crio-", "cri-o" }, { "nerdctl-",
+                                                                                                                       "containerd" },
     };
     for (size_t i = 0; i < ARRAY_LEN(scopes); i++) {
         const char *id = part + strlen(scopes[i].begin);

@@ -38,7 +38,8 @@ static int open_devices(const char *sysfs_root, struct error *err)
 static bool parse_window(const char *line, struct pci_bar *ret)
 {
     uint64_t start, end, flags;
-    if (sscanf(line, "0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64, &start, &end, &flags) != 3 || end < start || (!end && !flags) || end == UINT64_MAX)
+    if (sscanf(line, "0x%" SCNx64 " 0x%" SCNx64 " 0x%" SCNx64, &start, &end, &flags) != 3 || end < start || (!end && !flags) ||
+        end == UINT64_MAX)
         return false;
     *ret = (struct pci_bar){ .start = start, .size = end - start + 1, .flags = flags };
     return true;

@@ -87,7 +87,8 @@ static void add_nvidia_modules(const char *sysroot, struct holders *h)
         struct holder_kernel *k = add(h);
         text_format(k->name, sizeof k->name, "nvidia_drm");
         text_format(k->what, sizeof k->what, "kernel mode setting is on: it keeps every GPU of the driver open");
-        text_format(k->remedy, sizeof k->remedy, "stop the display server, then modprobe -r nvidia_drm; for good: options nvidia_drm modeset=0");
+        text_format(k->remedy, sizeof k->remedy, "stop the display server, then modprobe -r nvidia_drm; for good: options nvidia_drm "
+                    "modeset=0");
     }
     if (sysroot_path(sysroot, "sys/module/nvidia/holders", path, NULL) < 0)
         return;
@@ -97,7 +98,8 @@ static void add_nvidia_modules(const char *sysroot, struct holders *h)
         char refcnt[PATH_MAX];
         if (e->d_name[0] == '.' || text_format(relative, sizeof relative, "sys/module/%.64s/refcnt", e->d_name) < 0 ||
             sysroot_path(sysroot, relative, refcnt, NULL) < 0 || !sysfs_read_number(AT_FDCWD, refcnt, 1, INT32_MAX, &uses) ||
-            strcmp(e->d_name, "nvidia_modeset") == 0 || strcmp(e->d_name, "nvidia_uvm") == 0)    /* their users have the GPU open themselves */
+            strcmp(e->d_name, "nvidia_modeset") == 0 || strcmp(e->d_name,
+                                                               "nvidia_uvm") == 0)    /* their users have the GPU open themselves */
             continue;
         struct holder_kernel *k = add(h);
         text_format(k->name, sizeof k->name, "%.60s", e->d_name);

@@ -50,7 +50,8 @@ static void add_directory(struct holders *h, const char *path, const char *direc
 static void add_function(struct holders *h, const char *sys, const char *address)
 {
     static const struct { const char *sub, *directory; bool below; } places[] = {
-        { "drm", "/dev/dri/", false }, { "graphics", "/dev/", false }, { "vfio-dev", "/dev/vfio/devices/", false }, { "sound", "/dev/snd/", true },
+        { "drm", "/dev/dri/", false }, { "graphics", "/dev/", false }, { "vfio-dev", "/dev/vfio/devices/", false }, { "sound",
+                                                                                                                      "/dev/snd/", true },
     };
     for (size_t i = 0; i < ARRAY_LEN(places); i++) {
         char path[PATH_MAX];
