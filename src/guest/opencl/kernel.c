@@ -265,6 +265,8 @@ cl_int CL_API_CALL clSetKernelExecInfo(cl_kernel k, cl_kernel_exec_info name, si
         return CL_INVALID_VALUE;
     if (!svm_capabilities())
         return CL_INVALID_OPERATION;
+    if (name == CL_KERNEL_EXEC_INFO_SVM_PTRS && !value && size == 0)
+        return CL_SUCCESS;            /* forgets what was named */
     if (!value || size == 0 || (name == CL_KERNEL_EXEC_INFO_SVM_PTRS ? size % sizeof(void *) != 0 : size != sizeof system))
         return CL_INVALID_VALUE;
     if (name == CL_KERNEL_EXEC_INFO_SVM_FINE_GRAIN_SYSTEM)
