@@ -63,6 +63,17 @@ def test_the_packages_cover_what_meson_asks_for():
     assert {known[name] for name in asked if known[name]} <= set(listed)
 
 
+def test_a_build_without_cmocka_leaves_the_unit_tests_out(tmp_path):
+    """quickstart installs no packages for tests: nothing that it builds may need one."""
+    tool = tmp_path / "pkg-config"
+    tool.write_text('#!/bin/sh\ncase "$*" in *cmocka*) exit 1;; esac\nexec /usr/bin/pkg-config "$@"\n')
+    tool.chmod(0o755)
+    subprocess.run(["meson", "setup", tmp_path / "build", TOP], env=dict(os.environ, PKG_CONFIG=str(tool), CMAKE="false"), capture_output=True, check=True)
+    targets = json.loads(subprocess.run(["meson", "introspect", "--targets", tmp_path / "build"], capture_output=True, text=True, check=True).stdout)
+    assert any(target["name"] == "tranched" for target in targets)
+    assert not [target["name"] for target in targets if "/tests/unit/" in target["defined_in"] and target["type"] == "executable"]
+
+
 def test_missing_packages_are_found_missing(tmp_path):
     """dpkg-query is the machine's own; a package database without anything in it is a real one too."""
     (tmp_path / "info").mkdir()
