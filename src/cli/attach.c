@@ -90,7 +90,7 @@ static int find_subject(struct cli *cli, const char *sysroot, const char *text, 
     bool share = !*sysroot && !looks_like_gpu(text);
     int r = share ? find_share(cli, text, ret, err) : find_card(sysroot, text, ret, err);
     if (r == 0)
-        text_format(ret->name, sizeof ret->name, "%s", share ? text : ret->gpu.name[0] ? ret->gpu.name : ret->gpu.function.address);
+        text_format(ret->name, sizeof ret->name, "%s", share ? text : ret->gpu.name);
     return r;
 }
 

@@ -142,12 +142,15 @@ static int find_gpu(const struct inventory *inventory, const char *sysroot, cons
     if (!text || (*ret = inventory_find(inventory, text)))
         return 0;
     int r = machine_find_gpu(sysroot, text, &found, err);    /* a vendor UUID, or the error with its hint */
-    if (r == 0 && !(*ret = inventory_find(inventory, found.function.address))) {
-        error_set(err, -EINVAL, "%s is a virtual function of %s", found.function.address, found.function.physfn);
-        error_hint(err, "ask for its GPU: tranche doctor %s", found.function.physfn);
-        r = -EINVAL;
-    }
+    if (r == 0 && !(*ret = inventory_find(inventory, found.function.address)))
+        r = error_set(err, -ENOENT, "%s is there no more", found.function.address);
     return r;
+}
+
+/* A card may have dozens of virtual functions: they are looked at when asked for. */
+static bool is_chosen(const struct gpu *gpu, const struct gpu *only)
+{
+    return only ? gpu == only : !gpu->has_pci || !gpu->pci.physfn[0];
 }
 
 int verb_doctor(int argc, char **argv, struct cli *cli, struct error *err)
@@ -178,7 +181,7 @@ int verb_doctor(int argc, char **argv, struct cli *cli, struct error *err)
         print_report(&machine, &chosen);
     }
     for (size_t i = 0; r == 0 && i < inventory->n; i++)
-        if (!only || only == &inventory->gpus[i])
+        if (is_chosen(&inventory->gpus[i], only))
             r = report_gpu(sysroot, &host, &inventory->gpus[i], &chosen, gpus, err);
     if (r < 0)
         return r;

@@ -50,16 +50,14 @@ static const struct gpu *find_listed(const struct inventory *inventory, const ch
     return found;
 }
 
-/* A function that is not in the list: a virtual function of a GPU, or something else with its reason. */
-static int find_unlisted(const char *sys, const char *address, struct machine_gpu *ret, struct error *err)
+/* Why the function at this address is not in the list. */
+static int explain_unlisted(const char *sys, const char *address, struct error *err)
 {
-    int r = pci_read_function(sys, address, &ret->function, err);
+    struct pci_function f;
+    int r = pci_read_function(sys, address, &f, err);
     if (r < 0)
         return r;
-    const struct pci_function *f = &ret->function;
-    if (f->is_vf && pci_function_is_gpu(f))
-        return 0;
-    error_set(err, -EINVAL, "%s is no GPU: its class is %06x%s%s", f->address, f->class_code, *f->driver ? ", its driver " : "", f->driver);
+    error_set(err, -EINVAL, "%s is no GPU: its class is %06x%s%s", f.address, f.class_code, *f.driver ? ", its driver " : "", f.driver);
     error_hint(err, "tranche gpus lists the GPUs: display controllers (class 03) and processing accelerators (12)");
     return -EINVAL;
 }
@@ -80,7 +78,7 @@ int machine_find_gpu(const char *sysroot, const char *text, struct machine_gpu *
         strcpy(found.product, gpu->product);
         r = pci_read_function(sys, gpu->pci.address, &found.function, err);
     } else if (pci_parse_address(text, address)) {
-        r = find_unlisted(sys, address, &found, err);
+        r = explain_unlisted(sys, address, err);
     } else {
         r = no_such_gpu(inventory, text, err);
     }

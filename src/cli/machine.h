@@ -12,7 +12,7 @@ int machine_sysroot(const struct cli *cli, const char **ret, struct error *err);
 
 /* One GPU, or a virtual function of one, as the user named it: "gpu0", a PCI address or a vendor UUID. */
 struct machine_gpu {
-    char name[16];                        /* "gpu0"; empty for a virtual function */
+    char name[16];                        /* "gpu0", of a virtual function "gpu0vf1" */
     char product[160];
     struct pci_function function;
 };

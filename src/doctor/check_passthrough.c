@@ -15,6 +15,8 @@ static void check_driver(const struct doctor_gpu *gpu, struct doctor_report *rep
     struct doctor_check *c = report_add(report, DOCTOR_PASSTHROUGH, "driver", "driver", DOCTOR_OK);
     if (!f->driver[0])
         check_found(c, "none%s%s", f->override[0] ? "; reserved for " : "", f->override);
+    else if (f->is_vf && strcmp(f->driver, "nvidia") == 0)
+        check_found(c, "nvidia: a vendor's vGPU stays with it, and goes to a VM as it is");
     else if (pci_driver_is_vfio(f->driver))
         check_found(c, "%s: ready for a VM, or in one%s%s", f->driver, f->vfio_device[0] ? ", /dev/vfio/devices/" : "", f->vfio_device);
     else
@@ -125,7 +127,7 @@ static void check_vfs(const struct doctor_gpu *gpu, struct doctor_report *report
                                         DOCTOR_OK);
     check_found(c, "%u of %u are on%s", f->sriov_enabled, f->sriov_total, f->sriov_enabled ? ": the whole GPU cannot go" : "");
     if (f->sriov_enabled)
-        check_remedy(c, "hand out virtual functions instead, or end what uses them and echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs",
+        check_remedy(c, "hand out virtual functions instead (tranche vfs lists them), or end what uses them and echo 0 > /sys/bus/pci/devices/%s/sriov_numvfs",
                      f->address);
 }
 

@@ -109,6 +109,14 @@ def test_companions_are_told_apart(tranche, hosts):
     assert len(said) == 3, "bridges are none"
 
 
+def test_virtual_functions_are_looked_at_when_asked_for(tranche, hosts):
+    assert [gpu["name"] for gpu in doctor(tranche, hosts["sriov"])["gpus"]] == ["gpu0"]
+    for name in ("gpu0vf1", "0000:41:00.5"):
+        report = doctor(tranche, hosts["sriov"], name, "--model", "passthrough", code=0)
+        assert [gpu["pci_address"] for gpu in report["gpus"]] == ["0000:41:00.5"]
+        assert "stays with it" in checks(report, "gpu0vf1")["driver"]["found"]
+
+
 def test_forged_isolation_is_red(tranche, hosts, build):
     found = checks(doctor(tranche, hosts["acs-override"], "gpu1", "--model", "passthrough", code=0), "gpu1")
     assert [key for key in ("acs-override", "interrupts") if found[key]["danger"]] == ["acs-override", "interrupts"]
