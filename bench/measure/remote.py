@@ -57,6 +57,7 @@ class Server:
 def open_side(stack, folder, build, cpu):
     server = Server(folder, cpu)
     stack.callback(server.close)
-    environment = {"OCL_ICD_VENDORS": str(find(folder, "libpocl.so", "libpocl.so.2")), "POCL_DEVICES": "remote",
+    # POCL_BUILDING: a build folder that is not installed finds its drivers in itself
+    environment = {"POCL_BUILDING": "1", "OCL_ICD_VENDORS": str(find(folder, "libpocl.so", "libpocl.so.2")), "POCL_DEVICES": "remote",
                    "POCL_REMOTE0_PARAMETERS": f"127.0.0.1:{server.port}/0"}
     return Side("remote", [*pinned(cpu), build / "tranche-bench"], environment, pids=[server.process.pid])
