@@ -799,3 +799,130 @@ def test_killed_workers_leave_nothing(world):
         os.kill(world.share.workers()[0], signal.SIGKILL)
         assert client.ended()
         client.close()
+
+
+# ---- more of what a tenant can try ----
+
+def ended_by_signal(world, worker):
+    return "signal" in world.daemon.tranche("events").stdout.split(f"worker {worker} ")[-1].splitlines()[0]
+
+
+def swap_bytes(client, first, distance, seconds=4):
+    """A process that changes the same eight bytes of each frame to and fro, while the worker reads them."""
+    child = os.fork()
+    if child == 0:
+        end, size, base = time.monotonic() + seconds, client.at["WIRE_COMMAND_RING_BYTES"], client.at["WIRE_COMMAND_OFFSET"]
+        while time.monotonic() < end:
+            passed = (client.get("Q", "command.head") - first) // distance
+            for k in range(max(passed - 2, 0), passed + 1):
+                at = (first + k * distance) % size
+                if at + 8 <= size:
+                    for value in (1 << 63, 65536, (1 << 64) - 8, 0):
+                        client.put("Q", base + at, value)
+        os._exit(0)
+    return child
+
+
+def test_bytes_swapped_after_they_were_checked(world):
+    """What was checked is what is used: a fill's offset that turns into another one afterwards reaches nothing outside of the buffer."""
+    client = world.open()
+    worker = world.share.workers()[0]
+    fill = u32(2) + u64(0, 64) + blob(b"xxxxxxxx")
+    frame = 8 + 24 + len(fill)
+    child = swap_bytes(client, client.get("Q", "command.head") + 8 + 24 + 4, frame)
+    try:
+        end = time.monotonic() + 4
+        while time.monotonic() < end and client.command("fill", fill):
+            pass
+    finally:
+        os.waitpid(child, 0)
+    client.close()
+    wait_until(lambda: not is_alive(worker), 20, "the worker ends")
+    assert not ended_by_signal(world, worker)
+
+
+def test_a_kernel_that_writes_far_outside(world):
+    """On the stand-in GPU it writes where it likes in its own worker, and ends that one."""
+    client = world.open()
+    source = b"kernel void far(global uchar *x) { for (ulong i = 0; i < 1ul << 40; i += 4096) x[i] = 1; for (ulong i = 0; i < 1ul << 40; i += 4096) x[-i] = 1; }"
+    client.post("program_from_source", u32(90) + blob(source))
+    assert client.error("program_build", u32(90) + blob(b""), 60) == 0
+    client.post("kernel_create", u32(91, 90) + blob(b"far"))
+    with contextlib.suppress(AssertionError):
+        assert client.run("ndrange", client.ndrange(u32(3, 8, 2), kernel=91)) is None, "its worker ends"
+    assert world.neighbour.goes_on()
+
+
+def test_a_kernel_that_never_ends(world):
+    client = world.open()
+    worker = world.share.workers()[0]
+    client.post("program_from_source", u32(90) + blob(b"kernel void ever(volatile global uint *x) { while (x[0] != 77) x[1]++; }"))
+    assert client.error("program_build", u32(90) + blob(b""), 60) == 0
+    client.post("kernel_create", u32(91, 90) + blob(b"ever"))
+    assert client.run("ndrange", client.ndrange(u32(3, 8, 2), kernel=91), timeout=40) is None
+    assert "watchdog" in world.daemon.tranche("events").stdout.split(f"worker {worker} ")[-1].splitlines()[0]
+
+
+def test_private_memory_of_kernels(world):
+    """256 MiB for each work-item: it fails, or fits; the host does not run out of memory for it."""
+    client = world.open()
+    worker = world.share.workers()[0]
+    source = b"kernel void deep(global uint *x) { uint big[1 << 26]; for (uint i = 0; i < 1 << 26; i++) big[i] = x[i & 15]; x[0] = big[x[1] & 0xffffff]; }"
+    client.post("program_from_source", u32(90) + blob(source))
+    if client.error("program_build", u32(90) + blob(b""), 60) == 0:
+        client.post("kernel_create", u32(91, 90) + blob(b"deep"))
+        client.command("ndrange", client.ndrange(u32(3, 8, 2), kernel=91, size=x3(64), local=x3(64), flags=1))
+        for _ in range(20):
+            assert not is_alive(worker) or resident_bytes(worker) < 5 << 30
+            time.sleep(0.1)
+    assert world.neighbour.goes_on()
+
+
+def test_handles_by_the_thousand(world):
+    client = world.open()
+    worker = world.share.workers()[0]
+    before = resident_bytes(worker)
+    for handle in range(100, 20100):
+        client.post("kernel_create", u32(handle, 4) + blob(b"put"))
+    with contextlib.suppress(Gone):
+        assert client.alive()
+        assert resident_bytes(worker) - before < 512 * MIB
+    assert world.neighbour.goes_on()
+
+
+# ---- ten thousand clients ----
+
+def held(daemon):
+    """(files in /dev/shm, descriptors of tranched, workers)."""
+    return len(os.listdir("/dev/shm")), len(os.listdir(f"/proc/{daemon.pid}/fd")), len(daemon.workers())
+
+
+def anonymous_kib(pid):
+    return int(pathlib.Path(f"/proc/{pid}/status").read_text().split("RssAnon:")[1].split()[0])
+
+
+CYCLES = int(os.environ.get("TRANCHE_CHURN", "10000"))
+
+
+def test_ten_thousand_connections_leave_nothing(tranched, build):
+    """Clients that come and die at every stage, beside one that stays. After a tenth of them the daemon has all it needs; from then on it does not grow."""
+    with tranched.share("a", memory="256MiB", time="50%") as share, tranched.share("b", memory="256MiB", time="50%") as other:
+        stays = other.tenant()
+        assert stays.ask("alloc 300000") == ["ok", "0"]
+
+        def churn(cycles, seed):
+            done = tranched.popen(build / "tests/system/churn", tranched.run_dir / "shares/a.sock", cycles, seed, stdout=-1)
+            words = done.communicate(timeout=60 + cycles / 20)[0].decode().split()
+            assert done.returncode == 0 and int(words[0]) == cycles and int(words[2]) > cycles // 200, words
+            wait_until(lambda: not share.workers(), 60, "all workers end")
+
+        churn(CYCLES // 5, 1)
+        before, memory = held(tranched), anonymous_kib(tranched.pid)
+        churn(CYCLES - CYCLES // 5, 2)
+        assert share.used() == 0 and share.show()["clients"] == []
+        wait_until(lambda: all(now <= then for now, then in zip(held(tranched), before)), 10, f"no more is held than {before}")
+        # SQLite's page cache of 2 MiB fills up meanwhile; 300 bytes lost in each cycle would show.
+        assert anonymous_kib(tranched.pid) - memory < 2048 + CYCLES * 8 // 10 * 300 // 1024 // 3
+        assert [stays.ask(command) for command in ("launch 5", "check 0")] == [["ok"], ["ok"]]
+        fresh = [share.tenant() for _ in range(8)]
+        assert all(tenant.ask("alloc 100000") == ["ok", "0"] for tenant in fresh), "every slot of the page is free again"
