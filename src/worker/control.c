@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* Control messages: queues, buffers, programs, kernels. Served in the ring's order, one at a time. */
+/* Control messages: queues, buffers, programs, kernels. Served in the ring's order, one at a time; builds go to build.c. */
 #include "worker/intake.h"
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "worker/answer.h"
 #include "worker/arena.h"
+#include "worker/build.h"
 #include "worker/kernels.h"
 #include "worker/queue.h"
 #include "worker/svm.h"
@@ -13,26 +15,22 @@
 #include <stdio.h>
 
 #define ZOMBIE_WAIT_NS (2 * NS_PER_S)     /* how long a reservation waits for released buffers that commands still use */
-#define LOG_MAX (1u << 20)                /* of a build log; what is longer is cut */
 
 /* ---- answers ---- */
 
-struct answer { struct wire_end *reply; uint16_t op; };
+/* Builds answer from a thread of their own. */
+static pthread_mutex_t reply_lock = PTHREAD_MUTEX_INITIALIZER;
 
-static void answer_send(const struct answer *a, struct wire_out *out)
+void answer_send(const struct answer *a, struct wire_out *out)
 {
     if (out->bad)
         session_fail("an answer to %s is too long", wire_op_to_string(a->op));
+    pthread_mutex_lock(&reply_lock);
     if (wire_ring_write(a->reply, a->op, 0, out->buf, (uint32_t)out->len) < 0)
         session_fail("the reply ring is corrupt");
+    pthread_mutex_unlock(&reply_lock);
     wire_out_done(out);
 }
-
-#define ANSWER(a, name, ...) ({ \
-    uint8_t small_[512]; \
-    struct wire_out out_ = { small_, 0, sizeof small_, false, false }; \
-    wire_put_##name##_answer(&out_, &(struct wire_##name##_answer){ __VA_ARGS__ }); \
-    answer_send(a, &out_); })
 
 /* ---- facts and queues ---- */
 
@@ -409,148 +407,13 @@ static void serve_program_from_binary(struct session *s, const struct answer *a,
     ANSWER(a, program_from_binary, .error = e, .status = status, .type = type);
 }
 
-/* The client's options, plus what it takes to know which arguments are buffers. */
-static char *build_options(const struct wire_blob *b, const char *extra)
-{
-    char *text = NULL;
-    if (b->size && memchr(b->data, '\0', b->size))
-        return NULL;
-    return asprintf(&text, "%.*s%s", (int)b->size, b->size ? (const char *)b->data : "", extra) < 0 ? NULL : text;
-}
-#define KERNEL_ARG_INFO " -cl-kernel-arg-info"
-
-static char *build_log(struct session *s, cl_program p)
-{
-    size_t n = 0;
-    if (clGetProgramBuildInfo(p, s->driver.device, CL_PROGRAM_BUILD_LOG, 0, NULL, &n) != CL_SUCCESS || n > LOG_MAX)
-        n = 0;
-    char *log = calloc(1, n + 1);
-    if (log && n)
-        clGetProgramBuildInfo(p, s->driver.device, CL_PROGRAM_BUILD_LOG, n, log, NULL);
-    return log;
-}
-
-/* What a build, compilation or link left behind. */
-struct outcome {
-    cl_build_status status;
-    cl_program_binary_type type;
-    size_t global_bytes;
-    char *log;
-    struct wire_out kernels;
-};
-
-static void outcome_read(struct session *s, struct object *o, cl_int e, struct outcome *r)
-{
-    cl_program p = o->u.program.native;
-    cl_device_id d = s->driver.device;
-    clGetProgramBuildInfo(p, d, CL_PROGRAM_BUILD_STATUS, sizeof r->status, &r->status, NULL);
-    clGetProgramBuildInfo(p, d, CL_PROGRAM_BINARY_TYPE, sizeof r->type, &r->type, NULL);
-    clGetProgramBuildInfo(p, d, CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE, sizeof r->global_bytes, &r->global_bytes, NULL);
-    r->log = build_log(s, p);
-    o->u.program.built = e == CL_SUCCESS && r->type == CL_PROGRAM_BINARY_TYPE_EXECUTABLE;
-    if (o->u.program.built)
-        kernels_describe(s, p, &r->kernels);
-}
-
-static void outcome_done(struct outcome *r)
-{
-    free(r->log);
-    wire_out_done(&r->kernels);
-}
-
-static void serve_program_build(struct session *s, const struct answer *a, const struct wire_program_build *m)
-{
-    struct object *o = objects_get(m->program, OBJECT_PROGRAM);
-    _cleanup_free_ char *options = build_options(&m->options, KERNEL_ARG_INFO);
-    _cleanup_(outcome_done) struct outcome r = { .status = CL_BUILD_ERROR };
-    cl_int e = !o || !o->u.program.native ? CL_INVALID_PROGRAM : !options ? CL_INVALID_BUILD_OPTIONS : CL_SUCCESS;
-    if (!e) {
-        enum cut by_options = cut_from_text(options, strlen(options));
-        o->u.program.cut = MIN(o->u.program.cut, by_options);
-        e = clBuildProgram(o->u.program.native, 1, &s->driver.device, options, NULL, NULL);
-        outcome_read(s, o, e, &r);
-    }
-    ANSWER(a, program_build, .error = e, .status = r.status, .log = wire_blob_text(r.log ? r.log : ""), .global_bytes = r.global_bytes,
-           .kernels = { r.kernels.buf, (uint32_t)r.kernels.len });
-    object_unref(o);
-}
-
-#define INPUTS_MAX 4096
-
-/* Programs named in a blob: with names {id, text} for headers, or bare ids. Returns how many, or -1. References are in `held`. */
-static int take_programs(const struct wire_blob *b, bool with_names, cl_program *natives, char **names, struct object **held)
-{
-    struct wire_in in = { b->data, b->size, 0, false };
-    int n = 0;
-    while (in.pos < in.len) {
-        struct wire_blob name = { 0 };
-        uint32_t id;
-        wire_get_u32(&in, &id);
-        if (with_names)
-            wire_get_blob(&in, &name);
-        if (in.bad || n == INPUTS_MAX || !(held[n] = objects_get(id, OBJECT_PROGRAM)))
-            return -1;
-        natives[n] = held[n]->u.program.native;
-        if (with_names)
-            names[n] = strndup(name.size ? name.data : "", name.size);
-        n++;
-    }
-    return n;
-}
-
-struct inputs { cl_program natives[INPUTS_MAX]; char *names[INPUTS_MAX]; struct object *held[INPUTS_MAX]; };
-
-static void inputs_free(struct inputs *in)
-{
-    for (int i = 0; in && i < INPUTS_MAX; i++) {
-        free(in->names[i]);
-        object_unref(in->held[i]);
-    }
-    free(in);
-}
-
-static void serve_program_compile(struct session *s, const struct answer *a, const struct wire_program_compile *m)
-{
-    struct object *o = objects_get(m->program, OBJECT_PROGRAM);
-    struct inputs *in = calloc(1, sizeof *in);
-    _cleanup_free_ char *options = build_options(&m->options, KERNEL_ARG_INFO);
-    _cleanup_(outcome_done) struct outcome r = { .status = CL_BUILD_ERROR };
-    int n = in ? take_programs(&m->headers, true, in->natives, in->names, in->held) : -1;
-    cl_int e = n < 0 || !o || !o->u.program.native ? CL_INVALID_PROGRAM : !options ? CL_INVALID_COMPILER_OPTIONS : CL_SUCCESS;
-    if (!e) {
-        e = clCompileProgram(o->u.program.native, 1, &s->driver.device, options, (cl_uint)n, n ? in->natives : NULL, n ? (const char **)in->names : NULL, NULL, NULL);
-        outcome_read(s, o, e, &r);
-    }
-    ANSWER(a, program_compile, .error = e, .status = r.status, .log = wire_blob_text(r.log ? r.log : ""));
-    inputs_free(in);
-    object_unref(o);
-}
-
-static void serve_program_link(struct session *s, const struct answer *a, const struct wire_program_link *m)
-{
-    struct object *o = object_new(s, OBJECT_PROGRAM);
-    struct inputs *in = calloc(1, sizeof *in);
-    _cleanup_free_ char *options = build_options(&m->options, "");
-    _cleanup_(outcome_done) struct outcome r = { .status = CL_BUILD_ERROR };
-    int n = in ? take_programs(&m->inputs, false, in->natives, NULL, in->held) : -1;
-    cl_int e = n < 1 ? CL_INVALID_PROGRAM : !options ? CL_INVALID_LINKER_OPTIONS : CL_SUCCESS;
-    if (!e) {
-        o->u.program.native = clLinkProgram(s->driver.context, 1, &s->driver.device, options, (cl_uint)n, in->natives, NULL, NULL, &e);
-        if (o->u.program.native)
-            outcome_read(s, o, e, &r);
-    }
-    objects_put(m->program, o);      /* also after a failure: the client releases the handle either way */
-    ANSWER(a, program_link, .error = e, .status = r.status, .log = wire_blob_text(r.log ? r.log : ""), .global_bytes = r.global_bytes, .type = r.type,
-           .kernels = { r.kernels.buf, (uint32_t)r.kernels.len });
-    inputs_free(in);
-}
-
 static void serve_program_binary(struct session *s, const struct answer *a, const struct wire_program_binary *m)
 {
     struct object *o = objects_get(m->program, OBJECT_PROGRAM);
     _cleanup_free_ unsigned char *data = NULL;
     size_t n = 0;
-    cl_int e = o && o->u.program.native ? clGetProgramInfo(o->u.program.native, CL_PROGRAM_BINARY_SIZES, sizeof n, &n, NULL) : CL_INVALID_PROGRAM;
+    cl_int e = o && atomic_load(&o->u.program.builds) ? CL_INVALID_OPERATION
+             : o && o->u.program.native ? clGetProgramInfo(o->u.program.native, CL_PROGRAM_BINARY_SIZES, sizeof n, &n, NULL) : CL_INVALID_PROGRAM;
     if (!e && n && n <= WIRE_FRAME_MAX / 2 && (data = malloc(n)))
         e = clGetProgramInfo(o->u.program.native, CL_PROGRAM_BINARIES, sizeof data, &data, NULL);
     else
@@ -573,7 +436,7 @@ static void serve_kernel_create(struct session *s, const struct wire_kernel_crea
     o->u.kernel.name = strndup(m->name.size ? m->name.data : "", m->name.size);
     if (!o->parent || !o->u.kernel.name)
         session_fail("a kernel of no program");
-    if (o->parent->u.program.built && (k = clCreateKernel(o->parent->u.program.native, o->u.kernel.name, &e))) {
+    if (!atomic_load(&o->parent->u.program.builds) && o->parent->u.program.built && (k = clCreateKernel(o->parent->u.program.native, o->u.kernel.name, &e))) {
         kernel_learn(o, k);
         clReleaseKernel(k);
     }
@@ -594,10 +457,20 @@ static void serve_output(struct session *s, const struct answer *a, const struct
 
 /* ---- dispatch ---- */
 
+/* Taken before the list of all messages is looked at. */
+#define TAKEN_BY_BUILD(name) static void serve_##name(struct session *s, const struct answer *a, const struct wire_##name *m) { session_fail("a build in its turn"); }
+TAKEN_BY_BUILD(program_build)
+TAKEN_BY_BUILD(program_compile)
+TAKEN_BY_BUILD(program_link)
+
 void control_serve(struct session *s, struct wire_end *reply, uint16_t op, const uint8_t *payload, uint32_t bytes)
 {
     struct wire_in in = { payload, bytes, 0, false };
     struct answer a = { reply, op };
+    if (build_takes(op)) {
+        build_later(s, &a, payload, bytes);
+        return;
+    }
     switch (op) {
 #define SYNC(name) case WIRE_OP_##name: { \
         struct wire_##name m; \

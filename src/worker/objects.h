@@ -27,6 +27,7 @@ struct object {
         } mem;
         struct {
             cl_program native;
+            _Atomic uint32_t builds;       /* asked for and not done: nothing may be made of it */
             bool built;
             enum cut cut;
         } program;

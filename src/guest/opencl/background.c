@@ -64,13 +64,13 @@ static void *background_thread(void *arg)
     return NULL;
 }
 
-static int start(struct link *l)
+int thread_start(void *(*run)(void *), void *arg)
 {
     pthread_t t;
     sigset_t all, old;
     sigfillset(&all);
     pthread_sigmask(SIG_SETMASK, &all, &old);     /* the application's signals are not for this thread */
-    int r = pthread_create(&t, NULL, background_thread, l);
+    int r = pthread_create(&t, NULL, run, arg);
     pthread_sigmask(SIG_SETMASK, &old, NULL);
     if (r == 0)
         pthread_detach(t);
@@ -95,7 +95,7 @@ cl_int background_add(cl_event e, int32_t status, background_fn run, void *arg)
     *a = (struct action){ NULL, e, status, run, arg };
     object_ref(e);
     pthread_mutex_lock(&bg.lock);
-    if (!bg.running && start(l) != 0) {
+    if (!bg.running && thread_start(background_thread, l) != 0) {
         pthread_mutex_unlock(&bg.lock);
         event_release(e);
         free(a);

@@ -141,7 +141,7 @@ struct _cl_program {
     struct object base;
     cl_context context;
     char *source, *options, *log;
-    cl_build_status status;
+    _Atomic cl_build_status status;            /* CL_BUILD_IN_PROGRESS: what follows belongs to the thread that builds */
     bool arg_info;                             /* the application asked for it: the worker always does */
     bool may_print;                            /* its kernels may call printf */
     cl_program_binary_type binary_type;
@@ -264,6 +264,8 @@ void *map_enqueue(cl_command_queue q, const struct transfer *view, bool blocking
 /* One background thread per process, started when first needed: runs an action when an event has reached a status. */
 typedef void (*background_fn)(cl_event e, int32_t status, void *arg);
 cl_int background_add(cl_event e, int32_t status, background_fn run, void *arg);
+/* A thread of this library that ends by itself. 0 or an errno. */
+int thread_start(void *(*run)(void *), void *arg);
 void background_kick(void);                               /* an event changed on this side */
 
 /* Around fork() every part holds its lock, so that the child finds whole lists; there it begins with a fresh lock and a new connection. Handles, slots

@@ -24,7 +24,8 @@
 #define SHORT_WAITS 4               /* budgets: a wait that sleeps takes longer than one that spins, and must not settle the matter for ever */
 #define CHECK_ALIVE_NS (100 * NS_PER_MS)
 
-#define LINK_INITIALIZER { .sock = -1, .output = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = PTHREAD_MUTEX_INITIALIZER, \
+#define LINK_INITIALIZER { .sock = -1, .output = -1, .push_lock = PTHREAD_MUTEX_INITIALIZER, .call_lock = { PTHREAD_MUTEX_INITIALIZER, PTHREAD_MUTEX_INITIALIZER }, \
+    .reply_lock = PTHREAD_MUTEX_INITIALIZER, .answered = PTHREAD_COND_INITIALIZER, \
                            .output_lock = PTHREAD_MUTEX_INITIALIZER }
 static struct link the_link = LINK_INITIALIZER;
 static pthread_mutex_t connect_lock = PTHREAD_MUTEX_INITIALIZER;
@@ -311,33 +312,85 @@ static void spin_end(struct link *l, uint64_t begun_ns)
     atomic_store_explicit(&l->wait_ns, (7 * average + MIN(took, WAIT_MAX_NS)) / 8, memory_order_relaxed);
 }
 
-int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struct wire_in *in, void **ret_buf)
+/* Which of the two kinds of questions: the worker builds beside everything else, so an answer to the one may overtake the other's. */
+static unsigned question_kind(unsigned op) { return op == WIRE_OP_program_build || op == WIRE_OP_program_compile || op == WIRE_OP_program_link; }
+
+/* The next answer from the ring; by one thread at a time. */
+static int answer_read(struct link *l, struct answer *a)
 {
     struct wire_frame f;
-    _cleanup_free_ void *buf = NULL;
-    *ret_buf = NULL;
-    statistics_answer(op);
-    pthread_mutex_lock(&l->call_lock);
     uint64_t begun = clock_now_ns();
-    int r = link_post(l, op, out);
-    if (r == 0)
-        r = wire_ring_wait(&l->reply, spin_begin(l).limit);
+    int r = wire_ring_wait(&l->reply, spin_begin(l).limit);
     spin_end(l, begun);
     if (r == 0)
         r = wire_ring_take(&l->reply, &f, sizeof f);
-    if (r == 0 && (f.op != op || f.bytes > WIRE_FRAME_MAX || !(buf = malloc(f.bytes + 1))))
+    if (r == 0 && (f.bytes > WIRE_FRAME_MAX || !(a->buf = malloc(f.bytes + 1))))
         r = -EPROTO;
     if (r == 0)
-        r = wire_ring_take(&l->reply, buf, f.bytes);
-    pthread_mutex_unlock(&l->call_lock);
-    if (r < 0 && r != -ENOMEM) {
-        atomic_store(&l->dead, true);
+        r = wire_ring_take(&l->reply, a->buf, f.bytes);
+    if (r == 0) {
+        a->op = f.op;
+        a->bytes = f.bytes;
+    }
+    return r;
+}
+
+/* Waits for the answer of this kind. Whoever finds nobody reading the ring does so, for all. */
+static int answer_wait(struct link *l, unsigned kind, struct answer *ret)
+{
+    int r = 0;
+    pthread_mutex_lock(&l->reply_lock);
+    while (r == 0 && !l->answers[kind].buf) {
+        struct answer a = { 0 };
+        if (l->reading) {
+            pthread_cond_wait(&l->answered, &l->reply_lock);
+            r = atomic_load(&l->dead) ? -EPIPE : 0;
+            continue;
+        }
+        l->reading = true;
+        pthread_mutex_unlock(&l->reply_lock);
+        r = answer_read(l, &a);
+        pthread_mutex_lock(&l->reply_lock);
+        if (r == 0 && l->answers[question_kind(a.op)].buf)
+            r = -EPROTO;
+        if (r == 0)
+            l->answers[question_kind(a.op)] = a;
+        else {
+            free(a.buf);
+            atomic_store(&l->dead, true);
+        }
+        l->reading = false;
+        pthread_cond_broadcast(&l->answered);
+    }
+    if (r == 0) {
+        *ret = l->answers[kind];
+        l->answers[kind].buf = NULL;
+    }
+    pthread_mutex_unlock(&l->reply_lock);
+    return r;
+}
+
+int link_call(struct link *l, enum wire_op op, const struct wire_out *out, struct wire_in *in, void **ret_buf)
+{
+    struct answer a = { 0 };
+    unsigned kind = question_kind(op);
+    *ret_buf = NULL;
+    statistics_answer(op);
+    pthread_mutex_lock(&l->call_lock[kind]);
+    int r = link_post(l, op, out);
+    if (r == 0)
+        r = answer_wait(l, kind, &a);
+    pthread_mutex_unlock(&l->call_lock[kind]);
+    if (r == 0 && a.op != op)
+        r = -EPROTO;
+    if (r < 0) {
+        free(a.buf);
+        if (r != -ENOMEM)
+            atomic_store(&l->dead, true);
         return r;
     }
-    if (r < 0)
-        return r;
-    *in = (struct wire_in){ buf, f.bytes, 0, false };
-    *ret_buf = steal(buf);
+    *in = (struct wire_in){ a.buf, a.bytes, 0, false };
+    *ret_buf = a.buf;
     return 0;
 }
 

@@ -16,7 +16,11 @@ struct link {
     uint8_t *svm_arena;               /* the arena where the worker has it too: shared virtual memory; NULL where there is none */
     pthread_mutex_t push_lock;        /* the command ring and every queue's sequence number */
     struct wire_end command;
-    pthread_mutex_t call_lock;        /* one question at a time on the reply ring */
+    pthread_mutex_t call_lock[2];     /* one question at a time of each kind: builds, which take long, and the rest */
+    pthread_mutex_t reply_lock;       /* the answers that have come, and who reads the reply ring */
+    pthread_cond_t answered;
+    bool reading;                     /* a thread waits for the ring; others wait for what it finds */
+    struct answer { void *buf; uint16_t op; uint32_t bytes; } answers[2];
     struct wire_end reply;
     _Atomic bool dead;
     uint64_t spin_ns;                 /* budget of a wait */

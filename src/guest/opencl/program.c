@@ -249,46 +249,120 @@ cl_int CL_API_CALL clReleaseProgram(cl_program p)
     return CL_SUCCESS;
 }
 
-/* Takes over the options and forgets the last build. */
+/* Takes over the options and forgets the last build. One build of a program at a time: build_end ends it. */
 static cl_int build_begin(cl_program p, const char *options)
 {
+    cl_build_status now = atomic_load(&p->status);
     char *copy = strdup(options ? options : "");
     if (!copy)
         return CL_OUT_OF_HOST_MEMORY;
+    if (now == CL_BUILD_IN_PROGRESS || !atomic_compare_exchange_strong(&p->status, &now, CL_BUILD_IN_PROGRESS)) {
+        free(copy);
+        return CL_INVALID_OPERATION;
+    }
     free(p->options);
     p->options = copy;
     p->arg_info = p->arg_info || strstr(copy, "-cl-kernel-arg-info");
     kernels_free(p->kernels, p->nkernels);
     p->kernels = NULL;
     p->nkernels = 0;
-    p->status = CL_BUILD_ERROR;
+    free(p->log);
+    p->log = NULL;
     p->binary_type = CL_PROGRAM_BINARY_TYPE_NONE;
     return CL_SUCCESS;
 }
 
-static void build_end(cl_program p, cl_build_status status, const struct wire_blob *log, cl_program_binary_type type, uint64_t global_bytes)
+/* Everything else of the answer is stored: from now on other threads look at it. Without an answer (r < 0) the build has failed. */
+static cl_int build_end(cl_program p, int r, cl_int error, cl_build_status status, const struct wire_blob *log, cl_program_binary_type type)
 {
-    free(p->log);
-    p->log = blob_text(log);
-    p->status = status;
-    p->global_bytes = global_bytes;
-    p->binary_type = status == CL_BUILD_SUCCESS ? type : CL_PROGRAM_BINARY_TYPE_NONE;
+    p->log = r < 0 ? NULL : blob_text(log);
+    p->binary_type = r == 0 && status == CL_BUILD_SUCCESS ? type : CL_PROGRAM_BINARY_TYPE_NONE;
+    atomic_store(&p->status, r < 0 ? CL_BUILD_ERROR : status);
+    return r < 0 ? CL_OUT_OF_RESOURCES : error;
 }
 
-static cl_int build(cl_program p, const char *options)
+/* The worker's part of a build, a compilation or a link, after build_begin. Waits for the compiler. */
+typedef cl_int (*build_fn)(cl_program p, const struct wire_blob *inputs);
+
+static cl_int build(cl_program p, const struct wire_blob *inputs)
 {
     struct wire_program_build_answer a = { 0 };
     void *buf = NULL;
-    cl_int e = build_begin(p, options);
-    if (e)
-        return e;
     int r = LINK_CALL(link_current(), program_build, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options));
-    e = CL_OUT_OF_RESOURCES;
-    if (r == 0) {
-        build_end(p, a.status, &a.log, CL_PROGRAM_BINARY_TYPE_EXECUTABLE, a.global_bytes);
-        e = a.error ? a.error : read_kernels(p, &a.kernels);
-    }
+    cl_int e = r < 0 || a.error ? a.error : read_kernels(p, &a.kernels);
+    p->global_bytes = a.global_bytes;
+    e = build_end(p, r, e, a.status, &a.log, CL_PROGRAM_BINARY_TYPE_EXECUTABLE);
     free(buf);
+    return e;
+}
+
+/* ---- with a callback: the call returns, and a thread waits for the compiler ---- */
+
+struct building {
+    cl_program program;
+    build_fn run;
+    struct wire_blob inputs;           /* ours */
+    cl_uint nheld;
+    cl_program *held;                  /* the programs among them, referenced */
+    void (CL_CALLBACK *notify)(cl_program, void *);
+    void *user;
+};
+
+static void building_free(struct building *b)
+{
+    for (cl_uint i = 0; i < b->nheld; i++)
+        program_release(b->held[i]);
+    free(b->held);
+    free((void *)b->inputs.data);
+    free(b);
+}
+
+static void *build_thread(void *arg)
+{
+    struct building *b = arg;
+    b->run(b->program, &b->inputs);
+    b->notify(b->program, b->user);
+    program_release(b->program);
+    building_free(b);
+    return NULL;
+}
+
+static struct building *building_new(cl_program p, build_fn run, const struct wire_blob *inputs, cl_uint n, const cl_program *held)
+{
+    struct building *b = calloc(1, sizeof *b);
+    void *data = malloc(inputs->size + 1);
+    cl_program *programs = calloc(n + 1, sizeof *programs);
+    if (!b || !data || !programs) {
+        free(b);
+        free(data);
+        free(programs);
+        return NULL;
+    }
+    if (inputs->size)
+        memcpy(data, inputs->data, inputs->size);
+    *b = (struct building){ .program = p, .run = run, .inputs = { data, inputs->size }, .nheld = n, .held = programs };
+    for (cl_uint i = 0; i < n; i++)
+        object_ref(programs[i] = held[i]);
+    return b;
+}
+
+/* Runs it now, or with a callback in a thread; the callback is called either way once it has begun. */
+static cl_int build_run(cl_program p, build_fn run, const struct wire_blob *inputs, cl_uint n, const cl_program *held,
+                        void (CL_CALLBACK *notify)(cl_program, void *), void *user)
+{
+    struct building *b = notify ? building_new(p, run, inputs, n, held) : NULL;
+    if (b) {
+        b->notify = notify;
+        b->user = user;
+        object_ref(p);
+        if (thread_start(build_thread, b) == 0)
+            return CL_SUCCESS;
+        object_unref(p);
+        building_free(b);
+    }
+    cl_int e = run(p, inputs);
+    if (notify)
+        notify(p, user);
     return e;
 }
 
@@ -303,10 +377,8 @@ cl_int CL_API_CALL clBuildProgram(cl_program p, cl_uint n, const cl_device_id *d
         return e;
     if (atomic_load(&p->kernels_alive))
         return CL_INVALID_OPERATION;
-    e = build(p, options);
-    if (notify)
-        notify(p, user);
-    return e;
+    e = build_begin(p, options);
+    return e ? e : build_run(p, build, &(struct wire_blob){ 0 }, 0, NULL, notify, user);
 }
 
 /* Headers travel as {program, name}. */
@@ -325,19 +397,15 @@ static cl_int put_headers(cl_program p, struct wire_out *out, cl_uint n, const c
     return CL_SUCCESS;
 }
 
-static cl_int compile(cl_program p, const char *options, const struct wire_out *headers)
+static cl_int compile(cl_program p, const struct wire_blob *headers)
 {
     struct wire_program_compile_answer a = { 0 };
     void *buf = NULL;
-    cl_int e = build_begin(p, options);
-    if (e)
-        return e;
-    int r = LINK_CALL(link_current(), program_compile, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options),
-                      .headers = { headers->buf, (uint32_t)headers->len });
-    if (r == 0)
-        build_end(p, a.status, &a.log, CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT, 0);
+    int r = LINK_CALL(link_current(), program_compile, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options), .headers = *headers);
+    p->global_bytes = 0;
+    cl_int e = build_end(p, r, a.error, a.status, &a.log, CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT);
     free(buf);
-    return r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+    return e;
 }
 
 cl_int CL_API_CALL clCompileProgram(cl_program p, cl_uint n, const cl_device_id *devices, const char *options, cl_uint nheaders, const cl_program *headers,
@@ -353,35 +421,41 @@ cl_int CL_API_CALL clCompileProgram(cl_program p, cl_uint n, const cl_device_id 
         e = CL_INVALID_OPERATION;
     if (!e)
         e = put_headers(p, &out, nheaders, headers, names);
+    if (!e && out.bad)
+        e = CL_OUT_OF_HOST_MEMORY;
     if (!e)
-        e = compile(p, options, &out);
+        e = build_begin(p, options);
+    if (!e)
+        e = build_run(p, compile, &(struct wire_blob){ out.buf, (uint32_t)out.len }, nheaders, headers, notify, user);
     wire_out_done(&out);
-    if (!e && notify)
-        notify(p, user);
     return e;
 }
 
-static cl_int link_programs(cl_program p, const char *options, cl_uint n, const cl_program *inputs)
+static cl_int link_programs(cl_program p, const struct wire_blob *inputs)
 {
     struct wire_program_link_answer a = { 0 };
-    struct wire_out ids = { 0 };
     void *buf = NULL;
-    for (cl_uint i = 0; i < n; i++)
-        wire_put_u32(&ids, inputs[i]->base.id);
-    cl_int e = build_begin(p, options);
-    int r = e ? 0 : LINK_CALL(link_current(), program_link, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options),
-                              .inputs = { ids.buf, (uint32_t)ids.len });
-    if (!e && r == 0) {
-        build_end(p, a.status, &a.log, a.type, a.global_bytes);
-        for (cl_uint i = 0; i < n; i++) {
-            p->arg_info = p->arg_info || inputs[i]->arg_info;
-            p->may_print = p->may_print || inputs[i]->may_print;
-        }
-        e = a.error ? a.error : read_kernels(p, &a.kernels);
-    }
-    wire_out_done(&ids);
+    int r = LINK_CALL(link_current(), program_link, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options), .inputs = *inputs);
+    cl_int e = r < 0 || a.error ? a.error : read_kernels(p, &a.kernels);
+    p->global_bytes = a.global_bytes;
+    e = build_end(p, r, e, a.status, &a.log, a.type);
     free(buf);
-    return r < 0 ? CL_OUT_OF_RESOURCES : e;
+    return e;
+}
+
+static cl_int link_begin(cl_program p, const char *options, cl_uint n, const cl_program *inputs, void (CL_CALLBACK *notify)(cl_program, void *), void *user)
+{
+    struct wire_out ids = { 0 };
+    for (cl_uint i = 0; i < n; i++) {
+        wire_put_u32(&ids, inputs[i]->base.id);
+        p->arg_info = p->arg_info || inputs[i]->arg_info;
+        p->may_print = p->may_print || inputs[i]->may_print;
+    }
+    cl_int e = ids.bad ? CL_OUT_OF_HOST_MEMORY : build_begin(p, options);
+    if (!e)
+        e = build_run(p, link_programs, &(struct wire_blob){ ids.buf, (uint32_t)ids.len }, n, inputs, notify, user);
+    wire_out_done(&ids);
+    return e;
 }
 
 cl_program CL_API_CALL clLinkProgram(cl_context context, cl_uint n, const cl_device_id *devices, const char *options, cl_uint ninputs, const cl_program *inputs,
@@ -397,14 +471,12 @@ cl_program CL_API_CALL clLinkProgram(cl_context context, cl_uint n, const cl_dev
             e = CL_INVALID_OPERATION;
     cl_program p = e ? NULL : program_new(context, &e);
     if (p)
-        e = link_programs(p, options, ninputs, inputs);
+        e = link_begin(p, options, ninputs, inputs, notify, user);
     /* A failed link still returns its program, for the log, unless the arguments were wrong. */
     if (p && e && e != CL_LINK_PROGRAM_FAILURE) {
         program_release(p);
         p = NULL;
     }
-    if (p && notify)
-        notify(p, user);
     if (errcode_ret)
         *errcode_ret = e;
     return p;
@@ -486,7 +558,7 @@ cl_int CL_API_CALL clGetProgramBuildInfo(cl_program p, cl_device_id device, cl_p
     switch (name) {
     case CL_PROGRAM_BUILD_STATUS: return INFO(cl_build_status, p->status);
     case CL_PROGRAM_BUILD_OPTIONS: return INFO_STRING(p->options ? p->options : "");
-    case CL_PROGRAM_BUILD_LOG: return INFO_STRING(p->log ? p->log : "");
+    case CL_PROGRAM_BUILD_LOG: return INFO_STRING(atomic_load(&p->status) != CL_BUILD_IN_PROGRESS && p->log ? p->log : "");
     case CL_PROGRAM_BINARY_TYPE: return INFO(cl_program_binary_type, p->binary_type);
     case CL_PROGRAM_BUILD_GLOBAL_VARIABLE_TOTAL_SIZE: return INFO(size_t, p->global_bytes);
     default: return CL_INVALID_VALUE;

@@ -270,6 +270,57 @@ static void build_notifies(void)
     EXPECT(CL_INVALID_VALUE, clBuildProgram(p, 1, &device, "-DANSWER=8", NULL, &p));
 }
 
+/* A source that keeps the compiler busy for a while; `salt` makes it one that no cache knows. */
+static char *long_source(unsigned salt)
+{
+    enum { KERNELS = 120 };
+    char *text = malloc(KERNELS * 256 + 256), *at = text;
+    CHECK(text != NULL);
+    at += sprintf(at, "kernel void answer(global int *x) { x[0] = %u; }\n", salt);
+    for (unsigned i = 0; i < KERNELS; i++)
+        at += sprintf(at, "kernel void k%u(global float *x) { int g = get_global_id(0); for (int i = 0; i < %u; i++) x[g] = sin(x[g] * %u.0f) + cos(x[g] + i) * pow(x[g], %u.5f); }\n",
+                      i, i + 3, salt % 1000 + i, i);
+    return text;
+}
+
+/* While programs are being built with a callback, other calls of every kind are answered, and another thread's build is. */
+static void builds_beside_everything_else(void)
+{
+    cl_program p[2];
+    unsigned salt = (unsigned)(now() * 1e6) & 0xffffff, rounds = 0;
+    atomic_store(&notified, 0);
+    for (unsigned i = 0; i < 2; i++) {
+        char *text = long_source(salt + i);
+        p[i] = from_source(text);
+        free(text);
+    }
+    for (int i = 0; i < 2; i++)
+        CL(clBuildProgram(p[i], 1, &device, "", notify, &p[i]));
+    if (on_share) {              /* PoCL returns when it has built */
+        CHECK(atomic_load(&notified) == 0 && build_status(p[1]) == CL_BUILD_IN_PROGRESS);
+        EXPECT(CL_INVALID_OPERATION, clBuildProgram(p[1], 1, &device, "", NULL, NULL));
+        REFUSED(CL_INVALID_PROGRAM_EXECUTABLE, clCreateKernel(p[1], "answer", &error_));
+    }
+    for (int x = 0; atomic_load(&notified) < 2; rounds++) {
+        cl_mem m = buffer_with(4, &x);
+        cl_command_queue q = queue_with(0);
+        cl_kernel k = kernel("add_one");
+        set_args(k, 1, ARG(m));
+        run_kernel(q, k, 1);
+        CL(clEnqueueReadBuffer(q, m, CL_TRUE, 0, sizeof x, &x, 0, NULL, NULL));
+        CHECK(x == (int)rounds + 1);
+        CL(clReleaseKernel(k));
+        CL(clReleaseCommandQueue(q));
+        CL(clReleaseMemObject(m));
+    }
+    CHECK(!on_share || rounds >= 5, "%u rounds during two builds", rounds);
+    for (unsigned i = 0; i < 2; i++) {
+        CHECK(build_status(p[i]) == CL_BUILD_SUCCESS);
+        CHECK(answer_of(p[i]) == (int)(salt + i));
+        CL(clReleaseProgram(p[i]));
+    }
+}
+
 static void programs_tell_of_themselves(void)
 {
     cl_program p = from_source(answer);
@@ -304,6 +355,7 @@ static const struct check list[] = {
     { "binaries_tell_what_they_are", binaries_tell_what_they_are },
     { "binaries_that_are_none", binaries_that_are_none },
     { "build_notifies", build_notifies },
+    { "builds_beside_everything_else", builds_beside_everything_else },
     { "programs_tell_of_themselves", programs_tell_of_themselves },
 };
 GROUP(programs, list);
