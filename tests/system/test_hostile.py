@@ -342,6 +342,15 @@ def test_command_heads_that_make_no_sense(world, how):
     assert client.ended()
 
 
+def test_nothing_is_made_of_a_program_that_is_being_built(world):
+    client = world.open()
+    lines = b"".join(b"kernel void k%d(global float *x) { x[0] = sin(x[%d]) * pow(x[1], %d.5f); }\n" % (i, i, i) for i in range(200))
+    client.post("program_from_source", u32(90) + blob(lines))
+    client.post("program_build", u32(90) + blob(b"-DUNSEEN=%d" % os.getpid()))
+    client.post("kernel_create", u32(91, 90) + blob(b"k1"))
+    assert client.ended()
+
+
 def test_queue_states(world):
     client = world.open()
     for state in (1024, 0x7FFFFFFF, 0xFFFFFFFF):
