@@ -51,10 +51,13 @@ static int refuse_share(json_t *share, const char *name, struct error *err)
 }
 
 /* What the daemon gave away for this share: "functions" has the addresses. */
-static int find_share(struct cli *cli, const char *name, struct subject *ret, struct error *err)
+static int find_share(struct cli *cli, const char *sysroot, const char *name, struct subject *ret, struct error *err)
 {
+    char sys[PATH_MAX];
     _cleanup_json_ json_t *share = NULL;
-    int r = api_get_share(cli, name, &share, err);
+    int r = sysroot_path(sysroot, "sys", sys, err);
+    if (r == 0)
+        r = api_get_share(cli, name, &share, err);
     if (r < 0)
         return r;
     json_t *functions = json_object_get(share, "functions"), *address;
@@ -66,13 +69,13 @@ static int find_share(struct cli *cli, const char *name, struct subject *ret, st
     if (!(ret->functions = calloc(n, sizeof *ret->functions)))
         return error_set(err, -ENOMEM, "no memory for a list of PCI functions");
     json_array_foreach(functions, i, address) {
-        r = pci_read_function("/sys", json_string_value(address), &ret->functions[i], err);
+        r = pci_read_function(sys, json_string_value(address), &ret->functions[i], err);
         if (r < 0)
             return error_wrap(err, "share %s", name);
     }
     ret->n = n;
     qsort(ret->functions, n, sizeof *ret->functions, compare_functions);
-    return machine_find_gpu("", api_text(share, "gpu"), &ret->gpu, err);
+    return machine_find_gpu(sysroot, api_text(share, "gpu"), &ret->gpu, err);
 }
 
 /* The card whole: every function of its slot; of a virtual function, itself. */
@@ -85,10 +88,15 @@ static int find_card(const char *sysroot, const char *text, struct subject *ret,
     return r < 0 ? r : pci_list_slot(sys, ret->gpu.function.address, &ret->functions, &ret->n, err);
 }
 
+/* Below a sysroot there need not be a daemon: what it does not know is looked for among the GPUs. */
 static int find_subject(struct cli *cli, const char *sysroot, const char *text, struct subject *ret, struct error *err)
 {
-    bool share = !*sysroot && !looks_like_gpu(text);
-    int r = share ? find_share(cli, text, ret, err) : find_card(sysroot, text, ret, err);
+    bool share = !looks_like_gpu(text) && (!*sysroot || text_check_name(text, NULL) == 0);
+    int r = share ? find_share(cli, sysroot, text, ret, err) : -ENOENT;
+    if (!share || (*sysroot && (r == -ENOENT || r == -ENOTCONN))) {
+        share = false;
+        r = find_card(sysroot, text, ret, err);
+    }
     if (r == 0)
         text_format(ret->name, sizeof ret->name, "%s", share ? text : ret->gpu.name);
     return r;

@@ -12,6 +12,7 @@ from random import Random
 import pytest
 from conftest import wait_until
 from test_cli import TOP, compare_golden, failed, http, impostor
+from test_handover import ONE, SOUND, host  # noqa: F401  (a fixture)
 
 sys.path.insert(0, str(TOP / "tests/fixtures"))
 import hosts as fixtures  # noqa: E402  (found through the line above)
@@ -468,6 +469,17 @@ def test_attach_of_a_share(tranched):
     with tranched.share("part", profile="1of4"):
         failed(tranched.tranche("attach", "part", "--format", "qemu"), 4, "stand-in GPU")
     failed(tranched.tranche("attach", "nobody", "--format", "qemu"), 2, "nobody")
+
+
+def test_attach_of_a_share_that_was_handed_over(host):
+    """tranched gave the card to VFIO on its model of a kernel; attach names what it gave."""
+    done = host.hand_over(ONE, "vm")
+    assert done.returncode == 0, done.stderr
+    said = json.loads(host.tranche("attach", "vm", "--format", "libvirt", "--sysroot", host.folder, "--json", check=True).stdout)
+    assert [(one["pci_address"], one["driver"], one["multifunction"]) for one in said["functions"]] == [(ONE, "vfio-pci", True), (SOUND, "vfio-pci", False)]
+    assert said["xml"].count("managed='no'") == 2 and said["name"] == "vm"
+    report = json.loads(host.tranche("doctor", "gpu0", "--sysroot", host.folder, "--json").stdout)
+    assert "ready for a VM" in checks(report, "gpu0")["driver"]["found"]
 
 
 @pytest.mark.parametrize("share, code, words", [
