@@ -6,12 +6,15 @@
 
 #include <math.h>
 
-static const char burn_source[] =
-    "__kernel void burn(__global uint *out, uint rounds) {\n"
-    "    uint x = (uint)get_global_id(0) * 2654435761u + 1u;\n"
-    "    for (uint i = 0; i < rounds; i++) { x ^= x << 13; x ^= x >> 17; x ^= x << 5; }\n"
-    "    out[get_global_id(0)] = x;\n"
-    "}\n";
+#define BODY(place) \
+    "__kernel void burn(__global uint *out, uint rounds) {\n" \
+    "    uint at = (uint)(" place "), x = at * 2654435761u + 1u;\n" \
+    "    for (uint i = 0; i < rounds; i++) { x ^= x << 13; x ^= x >> 17; x ^= x << 5; }\n" \
+    "    out[at] = x;\n" \
+    "}\n"
+static const char burn_source[] = BODY("get_global_id(0)");
+/* The same for a kernel that knows its place by its work-group's number: a part of the range is not the same kernel over fewer items. */
+static const char burn_source_by_group[] = BODY("get_group_id(0) * get_local_size(0) + get_local_id(0)");
 
 /* ITEMS_PER_UNIT fills a GPU's compute unit with threads; on a CPU it is 32 work-groups per core, which balance. */
 enum { LOCAL = 64, ITEMS_PER_UNIT = 2048, FIRST_ROUNDS = 256, MAX_ROUNDS = 1 << 26 };
@@ -69,11 +72,11 @@ static void calibrate(struct burn *b, double wanted_us)
     }
 }
 
-void burn_open(struct burn *b, const struct target *t, uint32_t items, uint32_t rounds, uint64_t kernel_ns)
+void burn_open(struct burn *b, const struct target *t, uint32_t items, uint32_t rounds, uint64_t kernel_ns, bool by_group)
 {
     *b = (struct burn){ .target = t, .items = items ? items : t->compute_units * ITEMS_PER_UNIT };
     b->items = (b->items + LOCAL - 1) / LOCAL * LOCAL;
-    b->program = target_build(t, burn_source, "");
+    b->program = target_build(t, by_group ? burn_source_by_group : burn_source, "");
     b->kernel = target_kernel(b->program, "burn");
     b->out = target_buffer(t, CL_MEM_READ_WRITE, (size_t)b->items * sizeof(cl_uint));
     CL_CHECK(clSetKernelArg(b->kernel, 0, sizeof b->out, &b->out));
@@ -81,7 +84,8 @@ void burn_open(struct burn *b, const struct target *t, uint32_t items, uint32_t 
         set_rounds(b, rounds);
     else
         calibrate(b, (double)kernel_ns / 1e3);
-    measure_us(b);   /* warm: the driver compiles at the first launch */
+    burn_launch(b, NULL);       /* warm: the driver compiles at the first launch */
+    target_finish(t);
 }
 
 void burn_close(struct burn *b)

@@ -5,6 +5,8 @@
 
 #include "target.h"
 
+#include <stdbool.h>
+
 struct burn {
     const struct target *target;
     cl_program program;
@@ -14,8 +16,8 @@ struct burn {
 };
 
 /* Builds and warms up. With items or rounds 0 they are chosen: items for the size of the device, rounds so that one kernel
- * takes about kernel_ns from launch to finish on the device as it is now. */
-void burn_open(struct burn *b, const struct target *t, uint32_t items, uint32_t rounds, uint64_t kernel_ns);
+ * takes about kernel_ns from launch to finish on the device as it is now. by_group: the kernel asks for its work-group's number. */
+void burn_open(struct burn *b, const struct target *t, uint32_t items, uint32_t rounds, uint64_t kernel_ns, bool by_group);
 void burn_close(struct burn *b);
 void burn_launch(const struct burn *b, cl_event *ret_event);
 /* Compares the last launch's result with the host's. */

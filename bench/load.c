@@ -7,6 +7,8 @@
 
 #include <errno.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 enum { MAX_DEPTH = 256 };
@@ -87,7 +89,7 @@ void test_saturate(const struct target *t, const struct bench_options *o)
     struct flight flight = { .depth = MIN(o->depth, (unsigned)MAX_DEPTH) };
     _cleanup_samples_ struct samples gaps;
     samples_init(&gaps, 1 << 16);
-    burn_open(&b, t, o->items, o->rounds, o->kernel_ns);
+    burn_open(&b, t, o->items, o->rounds, o->kernel_ns, o->by_group);
     catch_stop();
     bench_synchronise(o);
     if (flight.depth && !stop_requested) {
@@ -136,24 +138,40 @@ static double request_us(const struct burn *b)
     return bench_now_us() - start;
 }
 
+/* In the order in which they came: for those who know when something else disturbed the machine. */
+static void write_samples(const char *path, const struct samples *begin, const struct samples *latency)
+{
+    FILE *f = fopen(path, "we");
+    if (!f)
+        bench_fail("cannot write %s: %s", path, strerror(errno));
+    for (size_t i = 0; i < latency->n; i++)
+        fprintf(f, "%.1f %.1f\n", begin->v[i], latency->v[i]);
+    if (fclose(f) != 0)
+        bench_fail("cannot write %s: %s", path, strerror(errno));
+}
+
 /* Requests begin on a fixed grid of times; one that took longer than the period skips the points it missed. */
 void test_interactive(const struct target *t, const struct bench_options *o)
 {
     struct burn b;
     double period = (double)o->period_ns / 1e3;
-    _cleanup_samples_ struct samples latency;
+    _cleanup_samples_ struct samples begin, latency;
+    samples_init(&begin, 1 << 12);
     samples_init(&latency, 1 << 12);
-    burn_open(&b, t, o->items, o->rounds, o->kernel_ns);
+    burn_open(&b, t, o->items, o->rounds, o->kernel_ns, o->by_group);
     catch_stop();
     bench_synchronise(o);
     double start = bench_now_us(), end = o->seconds > 0 ? start + o->seconds * 1e6 : 0, due = start;
     for (double now = start; !over(now, end); now = bench_now_us()) {
+        samples_add(&begin, now);
         samples_add(&latency, request_us(&b));
         for (now = bench_now_us(); due <= now;)
             due += period;
         sleep_until(due);
     }
     burn_verify(&b);
+    if (o->samples)
+        write_samples(o->samples, &begin, &latency);
     report_samples("latency", "us", BETTER_LOW, &latency);
     report_work(&b);
     burn_close(&b);

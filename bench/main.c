@@ -58,6 +58,8 @@ static void print_usage(FILE *f)
           "  --work ITEMS:ROUNDS    no calibration: exactly this work, as an earlier run reported it\n"
           "  --depth N              saturate: kernels in flight, 0 to 256; 0 waits for each (default 16)\n"
           "  --period DURATION      interactive: time between requests (default 20ms)\n"
+          "  --by-group             the kernel asks for its work-group's number, so that it cannot be run in parts\n"
+          "  --samples FILE         interactive: writes each request there: its begin (CLOCK_MONOTONIC) and latency, in us\n"
           "  --ready-fd N           writes \"ready\" there when warm\n"
           "  --go-fd N              then waits until this can be read or ends\n"
           "\nexit: 0 done, 1 failed, 2 usage, 3 wrong result\n", f);
@@ -152,7 +154,7 @@ static cl_device_type parse_device_type(const char *text)
 }
 
 enum option_code { OPT_JSON = 256, OPT_QUICK, OPT_PLATFORM, OPT_DEVICE, OPT_DEVICE_TYPE, OPT_MAX_SIZE, OPT_SIZE, OPT_SECONDS, OPT_KERNEL,
-              OPT_WORK, OPT_DEPTH, OPT_PERIOD, OPT_READY_FD, OPT_GO_FD };
+              OPT_WORK, OPT_DEPTH, OPT_PERIOD, OPT_BY_GROUP, OPT_SAMPLES, OPT_READY_FD, OPT_GO_FD };
 
 static const struct option long_options[] = {
     { "json", no_argument, NULL, OPT_JSON }, { "quick", no_argument, NULL, OPT_QUICK }, { "help", no_argument, NULL, 'h' },
@@ -161,6 +163,7 @@ static const struct option long_options[] = {
     { "size", required_argument, NULL, OPT_SIZE }, { "seconds", required_argument, NULL, OPT_SECONDS },
     { "kernel", required_argument, NULL, OPT_KERNEL }, { "work", required_argument, NULL, OPT_WORK },
     { "depth", required_argument, NULL, OPT_DEPTH }, { "period", required_argument, NULL, OPT_PERIOD },
+    { "by-group", no_argument, NULL, OPT_BY_GROUP }, { "samples", required_argument, NULL, OPT_SAMPLES },
     { "ready-fd", required_argument, NULL, OPT_READY_FD }, { "go-fd", required_argument, NULL, OPT_GO_FD }, { 0 },
 };
 
@@ -180,6 +183,8 @@ static void parse_options(int argc, char **argv, struct target_choice *choice, s
         case OPT_WORK: parse_work(optarg, o); break;
         case OPT_DEPTH: o->depth = (unsigned)parse_number(optarg, "--depth", 256); break;
         case OPT_PERIOD: o->period_ns = parse_duration(optarg); break;
+        case OPT_BY_GROUP: o->by_group = true; break;
+        case OPT_SAMPLES: o->samples = optarg; break;
         case OPT_READY_FD: o->ready_fd = (int)parse_number(optarg, "--ready-fd", 1 << 20); break;
         case OPT_GO_FD: o->go_fd = (int)parse_number(optarg, "--go-fd", 1 << 20); break;
         case 'h': print_usage(stdout); exit(EXIT_DONE);

@@ -13,6 +13,8 @@ struct bench_options {
     uint64_t kernel_ns;        /* the length that calibration aims at */
     uint64_t period_ns;        /* between the requests of interactive */
     unsigned depth;            /* kernels in flight in saturate; 0: wait for each */
+    bool by_group;             /* the timed kernel knows its place by its work-group's number */
+    const char *samples;       /* interactive: a file for each request's begin and latency, or NULL */
     int ready_fd, go_fd;       /* -1: none. "ready\n" goes to the first when warm, then the second is waited for */
     size_t sizes[16], nsizes;  /* the only sizes that xfer, map and buffers measure; none: all up to max_size */
     size_t max_size;
