@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Opening the real OpenCL driver: the named platform's device, or for MIG on a stand-in GPU the sub-device of the share's cores. */
-#include "worker/session.h"
+#include "worker/ahead.h"
 
 #include "base/cleanup.h"
 
@@ -81,6 +81,7 @@ static bool is_unified(struct driver *d)
         /* Without a map in between: what the device writes must be seen here at once. */
         ok = clEnqueueFillBuffer(q, m, &pattern, 1, 0, sizeof page, 0, NULL, NULL) == CL_SUCCESS && clFinish(q) == CL_SUCCESS && page[0] == pattern &&
              page[sizeof page - 1] == pattern;
+        d->compiles_ahead = ok && ahead_is_possible(d->context, q, m, page);
     }
     if (q)
         clReleaseCommandQueue(q);

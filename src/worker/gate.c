@@ -15,7 +15,7 @@ struct gate {
     struct sched_client *client;
     struct watch *watch;
     unsigned inside;
-    bool held, acquiring;
+    bool held, acquiring, reserved;
     _Atomic uint64_t quantum_ns;
     _Atomic bool draining;
 };
@@ -53,16 +53,16 @@ static bool enter_held(struct gate *g)
 bool gate_try_enter(struct gate *g)
 {
     pthread_mutex_lock(&g->lock);
-    bool in = enter_held(g);
+    bool in = !g->reserved && enter_held(g);
     pthread_mutex_unlock(&g->lock);
     return in;
 }
 
-void gate_enter(struct gate *g)
+/* Under the lock. */
+static void enter(struct gate *g, bool mine)
 {
-    pthread_mutex_lock(&g->lock);
-    while (!enter_held(g)) {
-        if (g->held || g->acquiring) {
+    while ((g->reserved && !mine) || !enter_held(g)) {
+        if ((g->reserved && !mine) || g->held || g->acquiring) {
             pthread_cond_wait(&g->changed, &g->lock);
             continue;
         }
@@ -77,6 +77,36 @@ void gate_enter(struct gate *g)
         atomic_store(&g->quantum_ns, sched_page_config(g->page).quantum_ns);
         pthread_cond_broadcast(&g->changed);
     }
+}
+
+void gate_enter(struct gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    enter(g, false);
+    pthread_mutex_unlock(&g->lock);
+}
+
+bool gate_reserve(struct gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    bool ok = !g->inside && !g->acquiring && !g->reserved;
+    if (ok && g->held)
+        sched_release(g->client);
+    if (ok) {
+        g->held = false;
+        g->reserved = true;
+    }
+    pthread_mutex_unlock(&g->lock);
+    return ok;
+}
+
+/* Reserved until it is inside: others of this worker may hold the driver's threads that the caller stands on. */
+void gate_enter_reserved(struct gate *g)
+{
+    pthread_mutex_lock(&g->lock);
+    enter(g, true);
+    g->reserved = false;
+    pthread_cond_broadcast(&g->changed);
     pthread_mutex_unlock(&g->lock);
 }
 

@@ -14,6 +14,10 @@ struct gate *gate_new(struct sched_page *page, struct sched_client *client, stru
 void gate_enter(struct gate *g);
 /* Without waiting: false when that would have to. */
 bool gate_try_enter(struct gate *g);
+/* Nobody of this worker is inside, and nobody comes in until gate_enter_reserved; the worker's turn, if it has one, is given back. False when somebody
+ * is inside, or on the way. */
+bool gate_reserve(struct gate *g);
+void gate_enter_reserved(struct gate *g);
 /* The caller has no work on the device any more. */
 void gate_leave(struct gate *g);
 /* Others wait and the quantum is used up: submit nothing more, drain, leave. */

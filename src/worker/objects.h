@@ -47,6 +47,8 @@ struct object {
             struct kernel_copy *copies;    /* one per queue: arguments are a driver object's state */
             double ns_per_item;            /* measured, 0 unknown; under lock */
             uint32_t launches;
+            uint32_t nshapes;              /* of launches so far: see ahead.h */
+            uint64_t shapes[16];
         } kernel;
     } u;
 };

@@ -4,6 +4,7 @@
 
 #include "base/cleanup.h"
 #include "base/clock.h"
+#include "worker/ahead.h"
 #include "worker/gate.h"
 #include "worker/intake.h"
 
@@ -31,6 +32,7 @@ struct queue *queue_new(struct session *s, cl_device_id device, uint32_t state, 
         return NULL;
     }
     pthread_mutex_init(&q->lock, NULL);
+    sem_init(&q->turn_came, 0, 0);
     q->session = s;
     q->state = wire_queue_state(s->header, state);
     q->profiling = properties & CL_QUEUE_PROFILING_ENABLE;
@@ -46,6 +48,7 @@ void queue_free(struct queue *q)
 {
     clReleaseCommandQueue(q->native);
     pthread_mutex_destroy(&q->lock);
+    sem_destroy(&q->turn_came);
     free(q);
 }
 
@@ -277,17 +280,29 @@ static void watch(struct queue *q, struct command *c)
     q->unwatched = 0;
 }
 
+/* The driver would compile for this launch before it runs. */
+static bool compiles(const struct queue *q, const struct command *c)
+{
+    return c->op == WIRE_OP_ndrange && q->session->driver.compiles_ahead && ahead_is_new(c);
+}
+
 /* A command, or a piece of it, that may go to the driver now if the window and the quantum allow. */
 static bool submit_now(struct queue *q, struct command *c, uint64_t quantum_ns)
 {
     c->cost_ns = command_cost_ns(q->session, c);
-    if (!window_open(q, c, quantum_ns) || must_yield(q, c))
+    if (!q->ahead && compiles(q, c))
+        return false;           /* after what is under way, and outside the turn */
+    if (!window_open(q, c, quantum_ns) || (!q->ahead && must_yield(q, c)))
         return false;
+    c->sampled = c->sampled || q->ahead;
     c->watched = is_watched(q, c);
     q->unwatched = c->watched ? 0 : q->unwatched + 1;
     hold_consider(q, c);
     event_set(q->session, c->whole ? c->whole : c, CL_SUBMITTED);
-    command_submit(q, c);
+    if (q->ahead)
+        ahead_submit(q, c);
+    else
+        command_submit(q, c);
     event_set(q->session, c->whole ? c->whole : c, CL_RUNNING);
     return true;
 }
@@ -345,7 +360,7 @@ static void submit_ready(struct queue *q)
     uint32_t ignored, flew = q->nflying;
     if (!flew)
         q->hold.most = HOLD_FIRST;
-    for (struct command **at = &q->pending, *c; (c = *at);) {
+    for (struct command **at = &q->pending, *c; q->ahead != AHEAD_LAUNCHED && (c = *at);) {
         cl_int waits = readiness(q, c, &ignored);
         if (waits > CL_COMPLETE) {
             if (!may_pass(q, c))
@@ -481,13 +496,24 @@ static void enter_gate(struct queue *q)
     pthread_mutex_unlock(&q->lock);
 }
 
+/* The gate is reserved: the next launch goes to the driver before its turn, to be compiled. */
+static void enter_reserved(struct queue *q)
+{
+    pthread_mutex_lock(&q->lock);
+    q->inside = true;
+    q->ahead = AHEAD_RESERVED;
+    pthread_mutex_unlock(&q->lock);
+}
+
 /* Nothing is in the driver. Waits for whatever the queue needs to go on, or stops when nothing is pending. Called with the lock held, returns without. */
 static enum next wait_for_work(struct queue *q)
 {
     struct session *s = q->session;
     uint32_t i = 0, bell = q->out_of_order && q->pending ? change_announce(s) : 0;
     struct command *head = q->pending, *ready = first_ready(q, &i);
-    bool leave = q->inside && (!ready || gate_must_yield(s->gate));
+    struct command *next = ready && ready->piece ? ready->piece : ready;
+    bool ahead = ready && command_needs_device(ready) && compiles(q, next);
+    bool leave = q->inside && (!ready || ahead || gate_must_yield(s->gate));
     if (leave)
         q->inside = false;
     if (!head && !leave) {
@@ -500,8 +526,12 @@ static enum next wait_for_work(struct queue *q)
     pthread_mutex_unlock(&q->lock);
     if (leave)
         gate_leave(s->gate);
+    if (ahead && !(ahead = gate_reserve(s->gate)))
+        ahead_skip(next);           /* another queue is at work: its commands and this compilation would wait for each other */
     if (unfinished)
         wait_for_events(q, ref, bell);
+    else if (ahead)
+        enter_reserved(q);
     else if (enter)
         enter_gate(q);
     return NEXT_AGAIN;
@@ -515,6 +545,14 @@ void queue_run(struct object *object)
         cl_event event = NULL;
         pthread_mutex_lock(&q->lock);
         submit_ready(q);
+        if (q->ahead) {
+            enum ahead state = q->ahead;
+            pthread_mutex_unlock(&q->lock);
+            ahead_wait(q, state);
+            pthread_mutex_lock(&q->lock);
+            q->ahead = AHEAD_NO;
+            submit_ready(q);
+        }
         if (!q->nflying) {
             if (wait_for_work(q) == NEXT_STOP)
                 return;

@@ -8,6 +8,8 @@
 #include "worker/objects.h"
 #include "worker/session.h"
 
+#include <semaphore.h>
+
 struct command {
     struct command *next;
     uint32_t op, frame_bytes;          /* frame_bytes: room in frame */
@@ -44,6 +46,9 @@ struct command {
     uint8_t frame[];                   /* the payload as received */
 };
 
+/* A launch that is compiled before its turn (ahead.h): none, the gate is reserved for one, the driver has one and waits for the turn. */
+enum ahead { AHEAD_NO, AHEAD_RESERVED, AHEAD_LAUNCHED };
+
 struct queue {
     pthread_mutex_t lock;
     struct session *session;
@@ -51,6 +56,8 @@ struct queue {
     struct wire_queue_state *state;
     bool profiling, out_of_order, running, inside;
     struct command *pending, **pending_end, *flying, **flying_end;
+    enum ahead ahead;
+    sem_t turn_came;                   /* for the launch that the driver holds back */
     uint32_t npending, nflying, nbarriers;   /* nbarriers: of those flying */
     uint64_t last;                     /* sequence number of the newest command */
     uint64_t flying_ns;                /* estimates of what the driver has */

@@ -33,6 +33,7 @@ struct driver {
     cl_context context;
     bool unified;              /* kernels see host memory in place */
     cl_device_svm_capabilities svm;   /* what a share can carry of them: kernels may follow the worker's own pointers */
+    bool compiles_ahead;       /* see ahead.h */
     bool on_cpus;              /* kernels run on the host's processors: a stand-in GPU */
     cl_ulong max_alloc;
     cl_uint base_align;        /* bytes */

@@ -256,6 +256,23 @@ def test_saturating_tenants_get_their_part_of_the_time(tranched, work, policy, t
     assert_parts(rates, wanted, "kernels completed")
 
 
+def test_compiling_is_no_device_time(tranched):
+    """The driver compiles a kernel when its first launch is about to run, some tens of ms here: not in the share's time, and in no neighbour's way."""
+    with tranched.share("a", memory="256MiB", time="50%") as a, tranched.share("b", memory="256MiB", time="50%") as b:
+        neighbour = b.tenant()
+        assert neighbour.ask("launch 50") == ["ok"]
+        neighbour.send("beat 4000")
+        done = a.run(tranched.build / "tranche-bench", "--json", "--quick", "build")
+        assert done.returncode == 0, done.stderr
+        found = json.loads(done.stdout)["tests"]["build"]
+        compiling_ns = 1e6 * found["unseen_to_result"]["n"] * (found["unseen_to_result"]["median"] - found["unseen_build"]["median"])
+        assert compiling_ns >= 30e6, "nothing was compiled at the first launches, so this test says nothing"
+        charged_ns = a.show()["granted_ns"]
+        word, beats, gap_us = neighbour.answer()
+        print(f"compiling {compiling_ns / 1e6:.0f} ms, charged {charged_ns / 1e6:.1f} ms, the neighbour's longest wait {int(gap_us) / 1e3:.1f} ms of {beats} launches")
+        assert charged_ns < compiling_ns / 4
+
+
 def test_unmanaged_tenants_work_at_once(tranched, work):
     with tranched.share("a", memory="256MiB", time="50%", policy="none") as a, tranched.share("b", memory="256MiB", time="50%") as b:
         wall, _ = measure(lambda: [Load(a, work), Load(b, work)], a, b, seconds=2)
