@@ -276,7 +276,7 @@ def test_compiling_is_no_device_time(tranched):
 def test_unmanaged_tenants_work_at_once(tranched, work):
     with tranched.share("a", memory="256MiB", time="50%", policy="none") as a, tranched.share("b", memory="256MiB", time="50%") as b:
         wall, _ = measure(lambda: [Load(a, work), Load(b, work)], a, b, seconds=2)
-    assert sum(wall) >= 1.5, wall           # both had work on the device nearly all the time: nobody kept them apart
+    assert sum(wall) >= 1.25, wall          # both had work on the device much of the time at once: nobody kept them apart
     assert max(wall) <= 1.01, wall
 
 
