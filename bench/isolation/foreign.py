@@ -8,6 +8,7 @@ import time
 
 PERIOD_S = 0.02             # between two looks at the strangers that were busy lately
 SCAN_S = 4.0                # between two looks at everybody
+SECOND_SCAN_S = 0.3         # the second one comes soon: it tells who is busy
 BUSY_NS = 100_000           # in one scan: looked at more often from then on
 DISTURBS_NS = 300_000       # of strangers' time around a request: its latency says more of them than of the GPU
 
@@ -32,12 +33,12 @@ class Watch:
             file.close()
 
     def run(self):
-        scanned = 0
+        scanned, scans = 0, 0
         while not self.stopping.is_set():
             now = time.monotonic()
-            if now - scanned >= SCAN_S:
-                self.scan(first=not scanned)
-                scanned = now
+            if now - scanned >= (SECOND_SCAN_S if scans == 1 else SCAN_S):
+                self.scan(first=not scans)
+                scanned, scans = now, scans + 1
             for path, file in self.files.items():
                 self.count(path, file)
             self.samples.append((time.monotonic() * 1e6, self.total))

@@ -4,11 +4,13 @@ import contextlib
 import ctypes
 import json
 import os
-import struct
+import pathlib
 import select
 import signal
 import statistics
+import struct
 import subprocess
+import sys
 import time
 
 import pytest
@@ -126,7 +128,7 @@ def test_threads_that_compute_give_way_to_those_that_wake(tranched):
         slices = {int(thread): slice_ns(int(thread)) for thread in os.listdir(f"/proc/{worker}/task")}
         if not any(slices.values()):
             pytest.skip("this kernel has one slice for all threads")
-        assert sorted(slices.values())[-1] == 100_000_000, slices          # the driver's
+        assert sorted(slices.values())[-1] == 20_000_000, slices          # the driver's
         assert 0 < slices[worker] < 10_000_000, slices                     # the main thread's, and those that it starts
         assert sum(ns < 10_000_000 for ns in slices.values()) >= 2, slices
 
@@ -271,6 +273,39 @@ def test_compiling_is_no_device_time(tranched):
         word, beats, gap_us = neighbour.answer()
         print(f"compiling {compiling_ns / 1e6:.0f} ms, charged {charged_ns / 1e6:.1f} ms, the neighbour's longest wait {int(gap_us) / 1e3:.1f} ms of {beats} launches")
         assert charged_ns < compiling_ns / 4
+
+
+def unmanaged_is_worse(cases, machine):
+    """One round with enforcement and without; the figures, and what enforcement made no difference to."""
+    short, heavy = machine.calibrate("1ms"), machine.calibrate("50ms")
+    rows = {way: cases.latency_beside(machine, way, "four, cuttable", short, heavy, 3)["median_us"] for way in ("native", "best-effort, class latency")}
+    errors = {row["way"]: row["error_points"] for row in cases.parts_of_time(machine, 3, print, (2,))}
+    held = {row["way"]: row["held"] for row in cases.memory_quota(machine, print)}
+    same = []
+    if rows["native"] < 1.3 * rows["best-effort, class latency"]:
+        same.append("latency beside four noisy neighbours")
+    if errors["native"] < 3 * errors["best-effort"] or errors["best-effort"] > 5:
+        same.append("parts of the time")
+    if not held["share"] or held["native"]:
+        same.append("memory quota")
+    return {"latency": rows, "error": errors, "held": held}, same
+
+
+def test_isolation_is_visibly_worse_without_enforcement(build):
+    """The figures of bench/noisy, short: what does not get worse when enforcement is missing, enforcement does not give."""
+    sys.path.insert(0, str(pathlib.Path(__file__).resolve().parents[2] / "bench"))
+    from isolation import Failed, cases
+    from isolation.tenants import Machine
+    for _ in range(3):          # on a machine that others use, a round may say nothing
+        try:
+            with Machine(build) as machine:
+                figures, same = unmanaged_is_worse(cases, machine)
+        except Failed as problem:
+            figures, same = str(problem), ["measuring"]
+        print(figures)
+        if not same:
+            return
+    pytest.fail(f"enforcement makes no difference to {', '.join(same)}: {figures}")
 
 
 def test_unmanaged_tenants_work_at_once(tranched, work):
