@@ -50,7 +50,7 @@ int error_exit_code(int code)
     switch (code) {
     case 0: return EXIT_DONE;
     case -EINVAL: case -ENOENT: case -ERANGE: return EXIT_USAGE;
-    case -EBUSY: case -EEXIST: case -EDQUOT: case -EPERM: case -EACCES: return EXIT_REFUSED;
+    case -EBUSY: case -ETXTBSY: case -EEXIST: case -EDQUOT: case -EPERM: case -EACCES: return EXIT_REFUSED;
     case -EOPNOTSUPP: return EXIT_NOT_SUPPORTED;
     default: return EXIT_FAILED;
     }

@@ -22,7 +22,7 @@ enum exit_code {
     EXIT_DONE = 0,
     EXIT_FAILED = 1,
     EXIT_USAGE = 2,
-    EXIT_REFUSED = 3,         /* by policy or quota: -EBUSY, -EEXIST, -EDQUOT, -EPERM, -EACCES */
+    EXIT_REFUSED = 3,         /* by policy or quota: -EBUSY, -ETXTBSY (programs have it open), -EEXIST, -EDQUOT, -EPERM, -EACCES */
     EXIT_NOT_SUPPORTED = 4,   /* on this machine: -EOPNOTSUPP */
 };
 

@@ -12,6 +12,7 @@
 #include <sys/un.h>
 
 /* A list of every share and event is far below this; more is not tranched speaking. */
+#define API_WAIT_PAUSE_US 500000    /* between two looks at whether a GPU is free */
 #define MAX_ANSWER_BYTES (64u << 20)
 
 #define QUIET_S 2   /* answers come in milliseconds; only where the machine is asked again it takes longer */
@@ -178,7 +179,7 @@ static int errno_of_answer(long status, json_int_t exit_code)
     switch (exit_code) {
     case EXIT_FAILED: return -EIO;
     case EXIT_USAGE: return status == 404 ? -ENOENT : -EINVAL;
-    case EXIT_REFUSED: return -EBUSY;
+    case EXIT_REFUSED: return status == 423 ? -ETXTBSY : -EBUSY;
     case EXIT_NOT_SUPPORTED: return -EOPNOTSUPP;
     }
     switch (status) {
@@ -241,6 +242,24 @@ int api_call(struct cli *cli, const char *method, const char *path, json_t *body
     long status = 0;
     curl_easy_getinfo(cli->api->curl, CURLINFO_RESPONSE_CODE, &status);
     return decode(status, &answer, ret, err);
+}
+
+int api_call_waiting(struct cli *cli, const char *method, const char *path, json_t *body, uint64_t wait_ns, json_t **ret, struct error *err)
+{
+    uint64_t end = clock_now_ns() + wait_ns;
+    char said[sizeof err->text] = "";
+    for (;;) {
+        struct error now = { 0 };
+        int r = api_call(cli, method, path, body, ret, &now);
+        if (r != -ETXTBSY || clock_now_ns() >= end) {
+            *err = now;
+            return r;
+        }
+        if (strcmp(said, now.text) != 0)
+            fprintf(stderr, "waiting: %s\n", now.text);
+        strcpy(said, now.text);
+        usleep(API_WAIT_PAUSE_US);
+    }
 }
 
 int api_get_share(struct cli *cli, const char *name, json_t **ret, struct error *err)

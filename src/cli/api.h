@@ -20,6 +20,9 @@ struct api;
 int api_call(struct cli *cli, const char *method, const char *path, json_t *body, json_t **ret, struct error *err);
 #define API_TIMEOUT_S 60
 
+/* As api_call(), again and again while programs use the GPU (-ETXTBSY), until wait_ns are over; says on stderr for whom it waits. */
+int api_call_waiting(struct cli *cli, const char *method, const char *path, json_t *body, uint64_t wait_ns, json_t **ret, struct error *err);
+
 /* GET /v1/shares/NAME for a name as the user typed it: checks the name first. */
 int api_get_share(struct cli *cli, const char *name, json_t **ret, struct error *err);
 

@@ -11,7 +11,7 @@
 
 struct wish {
     const char *gpu, *model, *name, *profile, *policy, *class;
-    uint64_t memory_bytes, weight, watchdog_ns, quantum_ns;
+    uint64_t memory_bytes, weight, watchdog_ns, quantum_ns, wait_ns;
     uint32_t time_ppm;
     bool flags[4];
 };
@@ -37,7 +37,8 @@ static int read_wish(const struct cli *cli, const char *gpu, struct wish *w, str
         || (r = cli_option_size(cli, "memory", &w->memory_bytes, err)) < 0
         || (r = cli_option_percent(cli, "time", &w->time_ppm, err)) < 0
         || (r = cli_option_u64(cli, "weight", 1, MAX_WEIGHT, &w->weight, err)) < 0
-        || (r = cli_option_duration(cli, "quantum", &w->quantum_ns, err)) < 0)
+        || (r = cli_option_duration(cli, "quantum", &w->quantum_ns, err)) < 0
+        || (r = cli_option_duration(cli, "wait", &w->wait_ns, err)) < 0)
         return r;
     return cli_option_duration(cli, "watchdog", &w->watchdog_ns, err);
 }
@@ -120,7 +121,7 @@ int verb_create(int argc, char **argv, struct cli *cli, struct error *err)
         return -EINVAL;
     }
     cli->api_timeout_s = CREATE_TIMEOUT_S;
-    r = api_call(cli, "POST", "/v1/shares", body, &share, err);
+    r = api_call_waiting(cli, "POST", "/v1/shares", body, wish.wait_ns, &share, err);
     if (r < 0)
         return r;
     if (cli->json)

@@ -8,12 +8,15 @@ int verb_rm(int argc, char **argv, struct cli *cli, struct error *err)
 {
     _cleanup_json_ json_t *answer = NULL;
     char path[128];
+    uint64_t wait_ns = 0;
     int r = text_check_name(argv[1], err);
+    if (r == 0)
+        r = cli_option_duration(cli, "wait", &wait_ns, err);
     if (r < 0)
         return r;
     text_format(path, sizeof path, "/v1/shares/%s%s", argv[1], cli_option_given(cli, "force") ? "?force=1" : "");
     cli->api_timeout_s = 300;    /* a GPU that goes back to the host: see create.c */
-    r = api_call(cli, "DELETE", path, NULL, &answer, err);
+    r = api_call_waiting(cli, "DELETE", path, NULL, wait_ns, &answer, err);
     if (r < 0)
         return r;
     if (cli->json)

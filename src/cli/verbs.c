@@ -59,12 +59,14 @@ static const struct cli_option create_options[] = {
     { "force", NULL, "passthrough to a VM: also the only display of this host" },
     { "with-group", NULL, "passthrough to a VM: also the other devices of its IOMMU group" },
     { "persist", NULL, "passthrough to a VM: again after a reboot" },
+    { "wait", "TIME", "passthrough to a VM: wait so long for the programs that use the GPU to end" },
     { "dry-run", NULL, "print what would be done to the machine, and do nothing" },
     { 0 },
 };
 
 static const struct cli_option rm_options[] = {
     { "force", NULL, "also end the programs that use it" },
+    { "wait", "TIME", "a GPU in a VM: wait so long for the VM to end" },
     { 0 },
 };
 

@@ -21,7 +21,7 @@ static int status_of(int code)
 {
     switch (error_exit_code(code)) {
     case EXIT_USAGE: return code == -ENOENT ? 404 : 400;
-    case EXIT_REFUSED: return 409;
+    case EXIT_REFUSED: return code == -ETXTBSY ? 423 : 409;
     case EXIT_NOT_SUPPORTED: return 501;
     default: return 500;
     }

@@ -20,7 +20,7 @@ struct hand {
     struct share *share;
     struct store_handover journal;
     unsigned at;                      /* taking: the operation that is next; returning: how many are left */
-    bool running;
+    bool running, was_held;           /* was_held: before it was to be given back, so that it can stay */
     struct privlink *link;
     sd_event_source *later;           /* resuming waits for the loop: it may end with the share */
     struct http_request *request;     /* who waits for the end */
@@ -135,8 +135,12 @@ static void finish_take(struct hand *h)
     h->request = NULL;
     share->problem[0] = '\0';
     stop(h);
-    daemon_event(share->daemon, "share.taken", share->wanted.share.name, "%s was taken from the host for a VM", share->wanted.gpu);
-    if (request)
+    daemon_event(share->daemon, h->failure.code ? "share.kept" : "share.taken", share->wanted.share.name,
+                 h->failure.code ? "%s stays with its VM" : "%s was taken from the host for a VM",
+                 share->wanted.gpu);
+    if (request && h->failure.code)
+        api_reply_error(request, &h->failure);
+    else if (request)
         http_reply(request, 201, describe_share(share), NULL);
 }
 
@@ -207,11 +211,29 @@ static bool is_passed_over(const struct op *op, int code)
     return code == -ESTALE || code == -ENODEV || op->kind == OP_CONSOLE || op->kind == OP_FRAMEBUFFER || op->kind == OP_D3COLD || op->kind == OP_PERSISTENCE;
 }
 
+/* A VM has it open: what was given back already is taken again, and the share stays. */
+static void keep(struct hand *h, const struct error *why)
+{
+    struct error err = { 0 };
+    if (store_set_handover_state(daemon_of(h)->store, name_of(h), HANDOVER_TAKING, &err) < 0) {
+        stop_failed(h, &err);
+        return;
+    }
+    h->journal.state = HANDOVER_TAKING;
+    h->failure = *why;
+    h->was_held = false;
+    step_take(h);
+}
+
 static void on_returned(const struct error *err, void *user)
 {
     struct hand *h = user;
     struct error saving = { 0 };
     crash_point();
+    if (err->code == -ETXTBSY && h->was_held) {
+        keep(h, err);
+        return;
+    }
     if (err->code && !is_passed_over(&h->journal.ops[h->at - 1].op, err->code)) {
         stop_failed(h, err);
         return;
@@ -300,6 +322,7 @@ int handover_return(struct share *share, struct http_request *request, struct er
         return error_set(err, -EBUSY, "%s is on its way %s just now", share->wanted.gpu, h->journal.state == HANDOVER_RETURNING ? "back to the host" : "to a VM");
     h->request = request;
     h->failure = (struct error){ 0 };
+    h->was_held = h->journal.state == HANDOVER_HELD;
     start_return(h);
     return 0;
 }

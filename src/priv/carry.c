@@ -5,6 +5,7 @@
 #include "base/cleanup.h"
 #include "base/io.h"
 #include "base/text.h"
+#include "inventory/holders.h"
 #include "inventory/pci.h"
 #include "ops/use.h"
 #include "priv/persistence.h"
@@ -64,6 +65,29 @@ static int take_unbind_lock(const struct carry_roots *roots, const char *address
     return -EBUSY;
 }
 
+/* A driver waits in its remove function until the last user of the device has gone, for ever if need be (vfio-pci: a VM). */
+static int refuse_users(const struct carry_roots *roots, const char *address, struct error *err)
+{
+    struct holders holders = { 0 };
+    struct pci_function function;
+    char names[160] = "";
+    size_t used = 0;
+    int r = pci_read_function(roots->sysfs, address, &function, err);
+    if (r == 0)
+        r = holders_find(roots->sysroot, &function, &holders, err);
+    if (r < 0)
+        return error_wrap(err, "find out who uses %s", address);
+    size_t n = holders.processes_n;
+    for (size_t i = 0; i < n && used + 48 < sizeof names; i++)
+        used += (size_t)snprintf(names + used, sizeof names - used, "%s%d (%s)", i ? ", " : "", (int)holders.processes[i].pid, holders.processes[i].command);
+    holders_done(&holders);
+    if (n == 0)
+        return 0;
+    error_set(err, -ETXTBSY, "%s is in use by process%s %s", address, n == 1 ? "" : "es", names);
+    error_hint(err, "end them, or let --wait wait for their end; tranche holders %s tells more of them", address);
+    return -ETXTBSY;
+}
+
 static int unbind(const struct carry_roots *roots, const struct op *op, struct error *err)
 {
     char use[160];
@@ -73,6 +97,8 @@ static int unbind(const struct carry_roots *roots, const struct op *op, struct e
         error_hint(err, "unmount or take it down first; tranche never takes away what the host uses");
         r = -EBUSY;
     }
+    if (r == 0)
+        r = refuse_users(roots, op->device, err);
     if (r == 0 && strcmp(op->from, "nvidia") == 0)
         r = take_unbind_lock(roots, op->device, err);
     return r < 0 ? r : write_below(roots->sysfs, op->device, err, "bus/pci/drivers/%s/%s", op->from, "unbind");
@@ -84,6 +110,10 @@ static int bind(const struct carry_roots *roots, const struct op *op, struct err
     if (r == -ENOENT) {
         error_set(err, -ENOENT, "driver %s is not loaded, so %s cannot be bound to it", op->to, op->device);
         error_hint(err, "modprobe %s, then try again", op->to);
+    } else if (r == -EBUSY) {
+        /* The kernel lets no host driver into a group while a VM has part of it (vfio: group viability). */
+        r = error_set(err, -ETXTBSY, "driver %s may not have %s: a VM uses its IOMMU group", op->to, op->device);
+        error_hint(err, "end the VM, or let --wait wait for its end; tranche holders %s may name it", op->device);
     } else if (r < 0) {
         error_wrap(err, "driver %s does not take %s", op->to, op->device);
         error_hint(err, "dmesg says what the driver did not like");

@@ -5,8 +5,8 @@
 
 #include "ops/op.h"
 
-/* Where things are; "/sys" and "/proc" but in tests. */
-struct carry_roots { const char *sysfs, *proc; };
+/* Where things are: "", "/sys" and "/proc" but in tests. */
+struct carry_roots { const char *sysroot, *sysfs, *proc; };
 
 /* Sets the attribute when it still has the first value; done already when it has the second. -ESTALE when it has another: somebody
  * else changed the machine. -EBUSY when the driver or the host uses the device, or when an earlier operation on it has not come back. Verified

@@ -88,7 +88,7 @@ static int serve(const struct priv *priv, int fd, struct error *err)
 
 int main(int argc, char **argv)
 {
-    struct priv priv = { .roots = { "/sys", "/proc" }, .deadline_ns = DEFAULT_DEADLINE_NS, .user = (uid_t)-1 };
+    struct priv priv = { .roots = { "", "/sys", "/proc" }, .deadline_ns = DEFAULT_DEADLINE_NS, .user = (uid_t)-1 };
     struct start start = { .fd = -1 };
     struct error err = { 0 };
     log_init("tranche-priv", LOG_LEVEL_INFO);

@@ -9,7 +9,7 @@ import socket
 import threading
 
 GPU, AUDIO, DISK, BRIDGE = 0x030000, 0x040300, 0x010802, 0x060400
-EAGAIN_TEXT = {-16: "busy", -5: "the driver refused", -110: "the kernel has not finished it"}
+EAGAIN_TEXT = {-16: "busy", -5: "the driver refused", -26: "it is in use by process 7 (qemu)", -110: "the kernel has not finished it"}
 
 
 class Function:
