@@ -22,7 +22,7 @@ TOP = pathlib.Path(__file__).resolve().parents[2]
 
 
 # Files whose tests take minutes in all: they begin first, so that neither of ./check's two lanes is left with one of them at the end.
-LONG = ["test_semantics.py", "test_piglit.py", "test_pyopencl_suite.py", "test_programs.py", "test_hostile.py"]
+LONG = ["test_vfio_lab.py", "test_semantics.py", "test_piglit.py", "test_pyopencl_suite.py", "test_programs.py", "test_hostile.py"]
 
 
 def pytest_configure(config):
