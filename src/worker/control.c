@@ -407,6 +407,33 @@ static void serve_program_from_binary(struct session *s, const struct answer *a,
     ANSWER(a, program_from_binary, .error = e, .status = status, .type = type);
 }
 
+static bool has_il(struct session *s)
+{
+    char version[256] = "";
+    clGetDeviceInfo(s->driver.device, CL_DEVICE_IL_VERSION, sizeof version, version, NULL);
+    return version[0];
+}
+
+static void serve_program_from_il(struct session *s, const struct answer *a, const struct wire_program_from_il *m)
+{
+    cl_int e = m->il.size == 0 ? CL_INVALID_VALUE : has_il(s) ? CL_SUCCESS : CL_INVALID_OPERATION;
+    struct object *o = object_new(s, OBJECT_PROGRAM);
+    if (!e)
+        o->u.program.native = clCreateProgramWithIL(s->driver.context, m->il.data, m->il.size, &e);
+    o->u.program.il = o->u.program.native != NULL;
+    objects_put(m->program, o);      /* also without a driver object: the client releases the handle either way */
+    ANSWER(a, program_from_il, .error = e);
+}
+
+static void serve_program_constant(struct session *s, const struct answer *a, const struct wire_program_constant *m)
+{
+    struct object *o = objects_get(m->program, OBJECT_PROGRAM);
+    cl_int e = o && atomic_load(&o->u.program.builds) ? CL_INVALID_OPERATION
+             : o && o->u.program.il ? clSetProgramSpecializationConstant(o->u.program.native, m->constant, m->value.size, m->value.data) : CL_INVALID_PROGRAM;
+    ANSWER(a, program_constant, .error = e);
+    object_unref(o);
+}
+
 static void serve_program_binary(struct session *s, const struct answer *a, const struct wire_program_binary *m)
 {
     struct object *o = objects_get(m->program, OBJECT_PROGRAM);
@@ -453,6 +480,39 @@ static void serve_output(struct session *s, const struct answer *a, const struct
     if (output_receive(s->options.client_fd, &byte, 1) != 1)
         session_fail("the client's output did not come with its message");
     ANSWER(a, output, .error = CL_SUCCESS);
+}
+
+#define SUB_GROUP_BYTES_MAX 64       /* of a question or an answer: three sizes at most */
+
+static bool sub_group_query(cl_uint name)
+{
+    switch (name) {
+    case CL_KERNEL_MAX_SUB_GROUP_SIZE_FOR_NDRANGE:
+    case CL_KERNEL_SUB_GROUP_COUNT_FOR_NDRANGE:
+    case CL_KERNEL_LOCAL_SIZE_FOR_SUB_GROUP_COUNT:
+    case CL_KERNEL_MAX_NUM_SUB_GROUPS:
+    case CL_KERNEL_COMPILE_NUM_SUB_GROUPS: return true;
+    default: return false;
+    }
+}
+
+static void serve_kernel_sub_groups(struct session *s, const struct answer *a, const struct wire_kernel_sub_groups *m)
+{
+    _Alignas(16) uint8_t input[SUB_GROUP_BYTES_MAX], value[SUB_GROUP_BYTES_MAX];
+    struct object *o = objects_get(m->kernel, OBJECT_KERNEL), *part = m->device ? objects_get(m->device, OBJECT_DEVICE) : NULL;
+    bool sane = sub_group_query(m->name) && m->input.size <= sizeof input && m->size <= sizeof value;
+    size_t n = 0;
+    cl_int e = !o ? CL_INVALID_KERNEL : atomic_load(&o->parent->u.program.builds) ? CL_INVALID_OPERATION : m->device && !part ? CL_INVALID_DEVICE : sane ? CL_SUCCESS : CL_INVALID_VALUE;
+    cl_kernel k = e ? NULL : clCreateKernel(o->parent->u.program.native, o->u.kernel.name, &e);
+    if (k) {
+        if (m->input.size)
+            memcpy(input, m->input.data, m->input.size);
+        e = clGetKernelSubGroupInfo(k, part ? part->u.device : s->driver.device, m->name, m->input.size, m->input.size ? input : NULL, m->size, value, &n);
+        clReleaseKernel(k);
+    }
+    ANSWER(a, kernel_sub_groups, .error = e, .value = { value, e ? 0 : (uint32_t)MIN(n, sizeof value) });
+    object_unref(part);
+    object_unref(o);
 }
 
 /* ---- dispatch ---- */

@@ -35,22 +35,25 @@ static const cl_device_info passed_on[] = {
     CL_DEVICE_GLOBAL_VARIABLE_PREFERRED_TOTAL_SIZE, CL_DEVICE_PREFERRED_PLATFORM_ATOMIC_ALIGNMENT, CL_DEVICE_PREFERRED_GLOBAL_ATOMIC_ALIGNMENT,
     CL_DEVICE_PREFERRED_LOCAL_ATOMIC_ALIGNMENT, CL_DEVICE_NUMERIC_VERSION, CL_DEVICE_OPENCL_C_ALL_VERSIONS, CL_DEVICE_ATOMIC_MEMORY_CAPABILITIES,
     CL_DEVICE_ATOMIC_FENCE_CAPABILITIES, CL_DEVICE_GENERIC_ADDRESS_SPACE_SUPPORT, CL_DEVICE_PREFERRED_WORK_GROUP_SIZE_MULTIPLE,
+    CL_DEVICE_MAX_NUM_SUB_GROUPS, CL_DEVICE_SUB_GROUP_INDEPENDENT_FORWARD_PROGRESS, CL_DEVICE_IL_VERSION, CL_DEVICE_ILS_WITH_VERSION,
     CL_DEVICE_WORK_GROUP_COLLECTIVE_FUNCTIONS_SUPPORT, CL_DEVICE_LATEST_CONFORMANCE_VERSION_PASSED, CL_DEVICE_QUEUE_ON_HOST_PROPERTIES,
 };
 
-/* Extensions of the language alone: nothing beyond the compiler is needed to carry them. */
+/* Extensions of the language alone, for which nothing beyond the compiler is needed, and those whose calls are carried. */
 static const char *const carried_extensions[] = {
     "cl_khr_byte_addressable_store", "cl_khr_global_int32_base_atomics", "cl_khr_global_int32_extended_atomics", "cl_khr_local_int32_base_atomics",
     "cl_khr_local_int32_extended_atomics", "cl_khr_int64_base_atomics", "cl_khr_int64_extended_atomics", "cl_khr_fp64", "cl_khr_fp16", "cl_khr_select_fprounding_mode",
     "cl_khr_expect_assume", "cl_khr_extended_bit_ops", "cl_khr_integer_dot_product", "cl_khr_work_group_uniform_arithmetic", "cl_ext_float_atomics",
     "cl_nv_pragma_unroll",
-    "cl_khr_3d_image_writes",
+    "cl_khr_3d_image_writes", "cl_khr_subgroups", "cl_khr_subgroup_extended_types", "cl_khr_subgroup_non_uniform_vote", "cl_khr_subgroup_ballot",
+    "cl_khr_subgroup_non_uniform_arithmetic", "cl_khr_subgroup_shuffle", "cl_khr_subgroup_shuffle_relative", "cl_khr_subgroup_clustered_reduce",
+    "cl_khr_subgroup_rotate", "cl_khr_il_program",
 };
 static const char *const carried_features[] = {
     "__opencl_c_fp64", "__opencl_c_int64", "__opencl_c_atomic_order_acq_rel", "__opencl_c_atomic_order_seq_cst", "__opencl_c_atomic_scope_device",
     "__opencl_c_atomic_scope_all_devices", "__opencl_c_generic_address_space", "__opencl_c_program_scope_global_variables",
     "__opencl_c_work_group_collective_functions", "__opencl_c_integer_dot_product_input_4x8bit", "__opencl_c_integer_dot_product_input_4x8bit_packed",
-    "__opencl_c_images", "__opencl_c_3d_image_writes", "__opencl_c_read_write_images",
+    "__opencl_c_subgroups", "__opencl_c_images", "__opencl_c_3d_image_writes", "__opencl_c_read_write_images",
 };
 
 static const cl_device_info image_infos[] = {
@@ -149,7 +152,7 @@ static void put_absent(struct wire_out *out)
         CL_DEVICE_MAX_READ_IMAGE_ARGS, CL_DEVICE_MAX_WRITE_IMAGE_ARGS, CL_DEVICE_MAX_READ_WRITE_IMAGE_ARGS, CL_DEVICE_MAX_SAMPLERS, CL_DEVICE_IMAGE_PITCH_ALIGNMENT,
         CL_DEVICE_IMAGE_BASE_ADDRESS_ALIGNMENT, CL_DEVICE_MAX_PIPE_ARGS, CL_DEVICE_PIPE_MAX_ACTIVE_RESERVATIONS, CL_DEVICE_PIPE_MAX_PACKET_SIZE,
         CL_DEVICE_QUEUE_ON_DEVICE_PREFERRED_SIZE, CL_DEVICE_QUEUE_ON_DEVICE_MAX_SIZE, CL_DEVICE_MAX_ON_DEVICE_QUEUES, CL_DEVICE_MAX_ON_DEVICE_EVENTS,
-        CL_DEVICE_MAX_NUM_SUB_GROUPS, CL_DEVICE_SUB_GROUP_INDEPENDENT_FORWARD_PROGRESS, CL_DEVICE_IMAGE_SUPPORT, CL_DEVICE_PIPE_SUPPORT,
+        CL_DEVICE_IMAGE_SUPPORT, CL_DEVICE_PIPE_SUPPORT,
         CL_DEVICE_NON_UNIFORM_WORK_GROUP_SUPPORT,
     };
     static const cl_device_info absent_sizes[] = {
@@ -166,9 +169,7 @@ static void put_absent(struct wire_out *out)
     PUT(out, CL_DEVICE_PARTITION_PROPERTIES, cl_device_partition_property, 0);
     PUT(out, CL_DEVICE_PARTITION_AFFINITY_DOMAIN, cl_device_affinity_domain, 0);
     PUT(out, CL_DEVICE_PARTITION_TYPE, cl_device_partition_property, 0);
-    put(out, SPACE_DEVICE, CL_DEVICE_ILS_WITH_VERSION, NULL, 0);
     put(out, SPACE_DEVICE, CL_DEVICE_BUILT_IN_KERNELS_WITH_VERSION, NULL, 0);
-    put_text(out, SPACE_DEVICE, CL_DEVICE_IL_VERSION, "");
     put_text(out, SPACE_DEVICE, CL_DEVICE_BUILT_IN_KERNELS, "");
 }
 

@@ -28,7 +28,7 @@ struct object {
         struct {
             cl_program native;
             _Atomic uint32_t builds;       /* asked for and not done: nothing may be made of it */
-            bool built;
+            bool built, il;                /* il: made from an intermediate language */
             enum cut cut;
         } program;
         struct {

@@ -703,6 +703,33 @@ def test_compiler_reads_no_files_of_the_host(world):
     assert b"a_secret_of" not in client.call("program_build", u32(90) + blob(b""), 60)
 
 
+@pytest.mark.parametrize("il", [b"", b"\0", b"\x03\x02\x23\x07" + b"\xff" * 1000, b"\x03\x02\x23\x07" + bytes(16), b"BC\xc0\xde" * 100], ids=range(5))
+def test_intermediate_languages_that_are_none(world, il):
+    client = world.open()
+    with contextlib.suppress(Gone):
+        assert client.error("program_from_il", u32(72) + blob(il), 30) < 0
+        assert client.error("program_constant", u32(72, 0) + blob(u32(1))) < 0
+        assert client.error("program_build", u32(72) + blob(b""), 30) < 0
+    if client.ended(0.01):
+        client.close()
+        client = world.open()
+    for handle in (0, 2, 4, 5, 99):
+        assert client.error("program_constant", u32(handle, 0) + blob(b"x" * 100000)) < 0
+    assert client.works()
+
+
+@pytest.mark.parametrize("name", [0, 0x2033, 0x2034, 0x11B3, 0x11B8, 0x11B9, 0x11BA, 0xFFFFFFFF])
+def test_questions_about_sub_groups(world, name):
+    """Answered by the driver, or refused; whatever the sizes."""
+    client = world.open()
+    for kernel, device in ((0, 0), (4, 0), (99, 0), (5, 1), (5, 99)):
+        assert client.error("kernel_sub_groups", u32(kernel, device, name) + blob(u64(64)) + u64(8)) < 0
+    for given in (b"", b"x", u64(64), u64(1 << 63, 1 << 63, 1 << 63), b"x" * 65, b"x" * 100000):
+        for size in (0, 1, 8, 24, 64, 65, (1 << 64) - 1):
+            client.call("kernel_sub_groups", u32(5, 0, name) + blob(given) + u64(size))
+    assert client.works()
+
+
 def test_kernels_that_are_not_there(world):
     client = world.open()
     client.post("kernel_create", u32(80, 4) + blob(b"no such kernel"))

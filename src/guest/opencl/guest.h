@@ -141,6 +141,9 @@ struct _cl_program {
     struct object base;
     cl_context context;
     char *source, *options, *log;
+    void *il;                                  /* intermediate language that it was made from */
+    size_t il_size;
+    struct destructor *destructors;
     _Atomic cl_build_status status;            /* CL_BUILD_IN_PROGRESS: what follows belongs to the thread that builds */
     bool arg_info;                             /* the application asked for it: the worker always does */
     bool may_print;                            /* its kernels may call printf */
@@ -178,6 +181,8 @@ static inline void object_ref(void *p) { atomic_fetch_add_explicit(&((struct obj
 static inline bool object_unref(void *p) { return atomic_fetch_sub_explicit(&((struct object *)p)->refs, 1, memory_order_acq_rel) == 1; }
 
 /* Answers an info query from n bytes of data, with the specification's rules for size and pointer. */
+/* Whether the device's list of extensions has the name. */
+bool device_has_extension(const char *name);
 cl_int info_put(const void *data, size_t n, size_t size, void *value, size_t *size_ret);
 #define INFO(type, x) ({ type info_value_ = (x); info_put(&info_value_, sizeof info_value_, size, value, size_ret); })
 #define INFO_STRING(s) ({ const char *info_text_ = (s); info_put(info_text_, strlen(info_text_) + 1, size, value, size_ret); })

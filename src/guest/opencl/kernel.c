@@ -386,6 +386,38 @@ cl_int CL_API_CALL clGetKernelArgInfo(cl_kernel k, cl_uint index, cl_kernel_arg_
     }
 }
 
+/* Asked of the worker each time: the answers depend on sizes that the program chooses. */
+cl_int CL_API_CALL clGetKernelSubGroupInfo(cl_kernel k, cl_device_id device, cl_kernel_sub_group_info name, size_t input_size, const void *input, size_t size,
+                                           void *value, size_t *size_ret)
+{
+    struct wire_kernel_sub_groups_answer a = { 0 };
+    const size_t most = 3 * sizeof(size_t);       /* of what any of these queries takes or gives */
+    cl_uint groups = 0;
+    void *buf = NULL;
+    if (!object_is(k, KIND_KERNEL))
+        return CL_INVALID_KERNEL;
+    if (device ? !object_is(device, KIND_DEVICE) || !context_has(k->program->context, device) : k->program->context->ndevices > 1)
+        return CL_INVALID_DEVICE;
+    clGetDeviceInfo(&the_device, CL_DEVICE_MAX_NUM_SUB_GROUPS, sizeof groups, &groups, NULL);
+    if (!groups)
+        return CL_INVALID_OPERATION;
+    if (!link_current())
+        return CL_OUT_OF_RESOURCES;
+    if ((input_size == 0) != (input == NULL) || input_size > most)
+        return CL_INVALID_VALUE;
+    int r = LINK_CALL(link_current(), kernel_sub_groups, &a, &buf, .kernel = k->base.id, .device = device ? device->base.id : 0, .name = name,
+                      .input = { input, (uint32_t)input_size }, .size = value && size < most ? size : most);
+    cl_int e = r < 0 ? CL_OUT_OF_RESOURCES : a.error ? a.error : info_put(a.value.data, a.value.size, size, value, size_ret);
+    free(buf);
+    return e;
+}
+
+cl_int CL_API_CALL clGetKernelSubGroupInfoKHR(cl_kernel k, cl_device_id device, cl_kernel_sub_group_info name, size_t input_size, const void *input, size_t size,
+                                              void *value, size_t *size_ret)
+{
+    return clGetKernelSubGroupInfo(k, device, name, input_size, input, size, value, size_ret);
+}
+
 /* ---- launches ---- */
 
 static cl_int check_sizes(cl_kernel k, cl_uint dims, const size_t *global, const size_t *local)

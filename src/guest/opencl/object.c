@@ -45,17 +45,33 @@ void destructors_run(struct destructor *list, void *object)
     }
 }
 
-struct extension { const char *name; void *function; };
+bool device_has_extension(const char *name)
+{
+    const struct wire_blob *b = link_fact(1, CL_DEVICE_EXTENSIONS);
+    size_t n = strlen(name);
+    for (const char *at = b ? b->data : ""; *at; at += strspn(at, " ")) {
+        size_t len = strcspn(at, " ");
+        if (len == n && memcmp(at, name, n) == 0)
+            return true;
+        at += len;
+    }
+    return false;
+}
+
+/* With the device's extension that they belong to, if any. */
+struct extension { const char *name; void *function; const char *extension; };
 static const struct extension extensions[] = {
-    { "clIcdGetPlatformIDsKHR", clIcdGetPlatformIDsKHR },
-    { "clGetPlatformInfo", clGetPlatformInfo },
+    { "clIcdGetPlatformIDsKHR", clIcdGetPlatformIDsKHR, NULL },
+    { "clGetPlatformInfo", clGetPlatformInfo, NULL },
+    { "clCreateProgramWithILKHR", clCreateProgramWithIL, "cl_khr_il_program" },
+    { "clGetKernelSubGroupInfoKHR", clGetKernelSubGroupInfoKHR, "cl_khr_subgroups" },
 };
 
 /* Not clGetExtensionFunctionAddress() for both: inside the program that name means the loader's function, which does not know ours. */
 static void *extension_find(const char *name)
 {
     for (size_t i = 0; name && i < sizeof extensions / sizeof *extensions; i++)
-        if (strcmp(name, extensions[i].name) == 0)
+        if (strcmp(name, extensions[i].name) == 0 && (!extensions[i].extension || device_has_extension(extensions[i].extension)))
             return extensions[i].function;
     return NULL;
 }

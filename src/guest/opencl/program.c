@@ -215,6 +215,63 @@ cl_program CL_API_CALL clCreateProgramWithBinary(cl_context context, cl_uint n, 
     return p;
 }
 
+static bool has_il(void)
+{
+    const struct wire_blob *b = link_fact(1, CL_DEVICE_IL_VERSION);
+    return b && b->size > 1;
+}
+
+static cl_int il_open(cl_program p, const void *il, size_t size)
+{
+    struct wire_program_from_il_answer a = { 0 };
+    void *buf = NULL;
+    if (!(p->il = malloc(size)))
+        return CL_OUT_OF_HOST_MEMORY;
+    memcpy(p->il, il, size);
+    p->il_size = size;
+    int r = LINK_CALL(link_current(), program_from_il, &a, &buf, .program = p->base.id, .il = { il, (uint32_t)size });
+    free(buf);
+    return r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+}
+
+cl_program CL_API_CALL clCreateProgramWithIL(cl_context context, const void *il, size_t size, cl_int *errcode_ret)
+{
+    cl_int e = !object_is(context, KIND_CONTEXT) ? CL_INVALID_CONTEXT : !has_il() ? CL_INVALID_OPERATION
+             : !il || size == 0 || size > WIRE_FRAME_MAX - 64 ? CL_INVALID_VALUE : CL_SUCCESS;
+    cl_program p = e ? NULL : program_new(context, &e);
+    if (p && (e = il_open(p, il, size))) {
+        program_release(p);
+        p = NULL;
+    }
+    if (errcode_ret)
+        *errcode_ret = e;
+    return p;
+}
+
+cl_int CL_API_CALL clSetProgramSpecializationConstant(cl_program p, cl_uint constant, size_t size, const void *value)
+{
+    struct wire_program_constant_answer a = { 0 };
+    void *buf = NULL;
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    if (!has_il())
+        return CL_INVALID_OPERATION;
+    if (!p->il)
+        return CL_INVALID_PROGRAM;
+    if (!value || size == 0 || size > sizeof(cl_ulong16))
+        return CL_INVALID_VALUE;
+    int r = LINK_CALL(link_current(), program_constant, &a, &buf, .program = p->base.id, .constant = constant, .value = { value, (uint32_t)size });
+    free(buf);
+    return r < 0 ? CL_OUT_OF_RESOURCES : a.error;
+}
+
+cl_int CL_API_CALL clSetProgramReleaseCallback(cl_program p, void (CL_CALLBACK *call)(cl_program, void *), void *user)
+{
+    if (!object_is(p, KIND_PROGRAM))
+        return CL_INVALID_PROGRAM;
+    return call ? destructor_add(&p->destructors, (void (CL_CALLBACK *)(void *, void *))(void *)call, user) : CL_INVALID_VALUE;
+}
+
 cl_int CL_API_CALL clRetainProgram(cl_program p)
 {
     if (!object_is(p, KIND_PROGRAM))
@@ -232,8 +289,10 @@ void program_release(cl_program p)
         LINK_POST(l, program_destroy, .program = p->base.id);
         link_id_free(p->base.id);
     }
+    destructors_run(p->destructors, p);
     kernels_free(p->kernels, p->nkernels);
     p->base.kind = 0;
+    free(p->il);
     context_release(p->context);
     free(p->source);
     free(p->options);
@@ -417,7 +476,7 @@ cl_int CL_API_CALL clCompileProgram(cl_program p, cl_uint n, const cl_device_id 
     if (!notify && user)
         return CL_INVALID_VALUE;
     cl_int e = context_check_devices(p->context, n, devices);
-    if (!e && (atomic_load(&p->kernels_alive) || !p->source))
+    if (!e && (atomic_load(&p->kernels_alive) || (!p->source && !p->il)))
         e = CL_INVALID_OPERATION;
     if (!e)
         e = put_headers(p, &out, nheaders, headers, names);
@@ -538,7 +597,7 @@ cl_int CL_API_CALL clGetProgramInfo(cl_program p, cl_program_info name, size_t s
     case CL_PROGRAM_NUM_DEVICES:
     case CL_PROGRAM_DEVICES: return clGetContextInfo(p->context, name == CL_PROGRAM_DEVICES ? CL_CONTEXT_DEVICES : CL_CONTEXT_NUM_DEVICES, size, value, size_ret);
     case CL_PROGRAM_SOURCE: return INFO_STRING(p->source ? p->source : "");
-    case CL_PROGRAM_IL: return info_put(NULL, 0, size, value, size_ret);
+    case CL_PROGRAM_IL: return info_put(p->il, p->il_size, size, value, size_ret);
     case CL_PROGRAM_BINARY_SIZES: return binary_info(p, true, size, value, size_ret);
     case CL_PROGRAM_BINARIES: return binary_info(p, false, size, value, size_ret);
     case CL_PROGRAM_NUM_KERNELS: return built ? INFO(size_t, p->nkernels) : CL_INVALID_PROGRAM_EXECUTABLE;

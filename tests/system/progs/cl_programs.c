@@ -340,6 +340,46 @@ static void programs_tell_of_themselves(void)
     CL(clReleaseProgram(p));
 }
 
+static char order[16];
+
+static void CL_CALLBACK note(cl_program p, void *user) { strcat(order, user); }
+
+/* In reverse order, once nothing holds the program any more. */
+static void release_calls_back(void)
+{
+    if (!on_share)          /* PoCL does not offer it */
+        return;
+    cl_program p = from_source(answer);
+    CL(clSetProgramReleaseCallback(p, note, "a"));
+    CL(clSetProgramReleaseCallback(p, note, "b"));
+    CL(clBuildProgram(p, 1, &device, "-DANSWER=4", NULL, NULL));
+    cl_kernel k = MAKE(clCreateKernel(p, "answer", &error_));
+    CL(clReleaseProgram(p));
+    CHECK(!*order, "%s", order);
+    CL(clReleaseKernel(k));
+    CHECK(strcmp(order, "ba") == 0, "%s", order);
+    EXPECT(CL_INVALID_PROGRAM, clSetProgramReleaseCallback(NULL, note, NULL));
+}
+
+/* Carried where the driver has one, refused as specified where it has none. */
+static void intermediate_language(void)
+{
+    static const unsigned char spirv[20] = { 0x03, 0x02, 0x23, 0x07, 0x00, 0x00, 0x01, 0x00 };
+    char version[256] = "";
+    size_t n = 9;
+    cl_uint one = 1;
+    cl_program p = from_source(answer);
+    CL(clGetDeviceInfo(device, CL_DEVICE_IL_VERSION, sizeof version, version, NULL));
+    CL(clGetProgramInfo(p, CL_PROGRAM_IL, 0, NULL, &n));
+    CHECK(n == 0);
+    if (*version || !on_share)
+        return;
+    REFUSED(CL_INVALID_OPERATION, clCreateProgramWithIL(context, spirv, sizeof spirv, &error_));
+    REFUSED(CL_INVALID_CONTEXT, clCreateProgramWithIL(NULL, spirv, sizeof spirv, &error_));
+    EXPECT(CL_INVALID_OPERATION, clSetProgramSpecializationConstant(p, 0, sizeof one, &one));
+    EXPECT(CL_INVALID_PROGRAM, clSetProgramSpecializationConstant(NULL, 0, sizeof one, &one));
+}
+
 static const struct check list[] = {
     { "build_errors_have_a_log", build_errors_have_a_log },
     { "long_build_logs", long_build_logs },
@@ -357,5 +397,7 @@ static const struct check list[] = {
     { "build_notifies", build_notifies },
     { "builds_beside_everything_else", builds_beside_everything_else },
     { "programs_tell_of_themselves", programs_tell_of_themselves },
+    { "release_calls_back", release_calls_back },
+    { "intermediate_language", intermediate_language },
 };
 GROUP(programs, list);
