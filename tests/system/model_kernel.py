@@ -12,6 +12,13 @@ GPU, AUDIO, DISK, BRIDGE = 0x030000, 0x040300, 0x010802, 0x060400
 EAGAIN_TEXT = {-16: "busy", -5: "the driver refused", -26: "it is in use by process 7 (qemu)", -110: "the kernel has not finished it"}
 
 
+DIES_BEFORE, DIES_AFTER = "dies before", "dies after"    # in the place of an errno: tranche-priv ends, the operation not done, or done
+
+
+class Died(Exception):
+    """What ends a connection without an answer."""
+
+
 class Function:
     def __init__(self, address, class_code, native, group, **attributes):
         self.address, self.class_code, self.native, self.group = address, class_code, native, group
@@ -24,7 +31,7 @@ class ModelKernel:
 
     def __init__(self, folder, functions, boot="boot-1"):
         self.folder, self.functions = pathlib.Path(folder), {f.address: f for f in functions}
-        self.failures = []          # [(words of the operation, errno)], each used once
+        self.failures = []          # [(words of the operation, errno or DIES_…)], each used once
         self.done = []              # what was carried out: (kind, device, to)
         self.broken = []            # rules that were broken
         self.lock = threading.Lock()
@@ -110,16 +117,23 @@ class ModelKernel:
             for failure in self.failures:
                 if failure[0] in words:
                     self.failures.remove(failure)
+                    if failure[1] in (DIES_BEFORE, DIES_AFTER):
+                        if failure[1] == DIES_AFTER:
+                            self.do(f, op)
+                        raise Died
                     return failure[1], EAGAIN_TEXT[failure[1]]
-            if op["kind"] == "d3cold":
-                (self.device(f.address) / "d3cold_allowed").write_text(op["to"] + "\n")
-                code, text = 0, ""
-            else:
-                code, text = (self.set_driver if op["kind"] == "driver" else self.set_override)(f, op["to"])
-            self.show(f)
-            if code == 0:
-                self.done.append((op["kind"], op["device"], op["to"]))
-            return code, text
+            return self.do(f, op)
+
+    def do(self, f, op):
+        if op["kind"] == "d3cold":
+            (self.device(f.address) / "d3cold_allowed").write_text(op["to"] + "\n")
+            code, text = 0, ""
+        else:
+            code, text = (self.set_driver if op["kind"] == "driver" else self.set_override)(f, op["to"])
+        self.show(f)
+        if code == 0:
+            self.done.append((op["kind"], op["device"], op["to"]))
+        return code, text
 
     # the server
 
@@ -144,6 +158,8 @@ class ModelKernel:
                 request = json.loads(message)
                 try:
                     code, text = self.carry(request["op"])
+                except Died:
+                    return
                 except FileNotFoundError as problem:
                     if self.folder.exists():
                         self.broken.append(f"the model failed: {problem!r}")

@@ -7,7 +7,7 @@ import signal
 import pytest
 
 from conftest import Daemon, wait_until
-from model_kernel import AUDIO, BRIDGE, DISK, GPU, Function, ModelKernel
+from model_kernel import AUDIO, BRIDGE, DIES_AFTER, DIES_BEFORE, DISK, GPU, Function, ModelKernel
 
 ONE, TWO, SOUND = "0000:01:00.0", "0000:02:00.0", "0000:01:00.1"
 
@@ -198,6 +198,21 @@ def test_a_refused_step_is_undone(host, where):
     assert done.returncode == 1 and "refused" in done.stderr
     assert host.kernel.is_native() and host.shares() == {}
     assert host.hand_over().returncode == 0
+
+
+@pytest.mark.parametrize("when", [DIES_BEFORE, DIES_AFTER])
+@pytest.mark.parametrize("where", [f"override {ONE}", f"driver {ONE} >vfio-pci", f"driver {SOUND} snd"])
+def test_tranche_priv_dies(host, where, when):
+    """Whether it was done or not, nobody knows: what was begun is undone."""
+    host.kernel.failures.append((where, when))
+    done = host.hand_over()
+    assert done.returncode == 1 and "tranche-priv ended" in done.stderr
+    assert host.kernel.is_native() and host.shares() == {}
+    assert host.hand_over().returncode == 0
+    host.kernel.failures.append((where.split()[0] + " " + where.split()[1], when))
+    assert host.tranche("rm", "vm").returncode == 1
+    wait_until(lambda: host.shares() == {}, 10, "giving back goes on by itself")
+    assert host.kernel.is_native()
 
 
 def test_a_hanging_unbind_is_told_and_tried_again(host):
