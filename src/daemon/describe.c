@@ -10,21 +10,6 @@
 
 #include <string.h>
 
-static void set(json_t *o, const char *key, json_t *value)
-{
-    json_object_set_new(o, key, value ? value : json_null());
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] ? json_string(text) : json_null();
-}
-
-static json_t *number(uint64_t v)
-{
-    return json_integer((json_int_t)MIN(v, (uint64_t)INT64_MAX));
-}
-
 static void describe_gpu_shares(struct daemon *d, const struct gpu *gpu, json_t *o)
 {
     const struct share *first = NULL;
@@ -35,9 +20,9 @@ static void describe_gpu_shares(struct daemon *d, const struct gpu *gpu, json_t 
         first = first ? first : s;
         json_array_append_new(names, json_string(s->wanted.share.name));
     }
-    set(o, "model", json_string(first ? model_get(first->wanted.share.model)->name : "host"));
-    set(o, "policy", first && first->wanted.share.model == MODEL_VGPU ? json_string(first->wanted.share.policy) : NULL);
-    set(o, "shares", names);
+    describe_set(o, "model", json_string(first ? model_get(first->wanted.share.model)->name : "host"));
+    describe_set(o, "policy", first && first->wanted.share.model == MODEL_VGPU ? json_string(first->wanted.share.policy) : NULL);
+    describe_set(o, "shares", names);
 }
 
 json_t *describe_gpu(struct daemon *d, const struct gpu *gpu)
@@ -57,8 +42,8 @@ static json_t *describe_client(const struct worker *w, const struct sched_client
     worker_command(w->client_pid, raw, sizeof raw);
     label_set(command, sizeof command, raw);
     return json_pack("{s:o, s:i, s:s, s:o, s:o, s:o}", "pid", w->client_pid ? json_integer(w->client_pid) : json_null(),
-                     "worker_pid", (int)w->pid, "command", command, "used_bytes", number(stat.used_bytes),
-                     "granted_ns", number(stat.granted_ns), "waited_ns", number(stat.waited_ns));
+                     "worker_pid", (int)w->pid, "command", command, "used_bytes", describe_number(stat.used_bytes),
+                     "granted_ns", describe_number(stat.granted_ns), "waited_ns", describe_number(stat.waited_ns));
 }
 
 static json_t *describe_clients(const struct share *share)
@@ -79,13 +64,13 @@ static void describe_use(const struct share *share, json_t *o)
     struct sched_share_stat stat = { 0 };
     if (share->engine)
         sched_share_stat(share->engine->page, share->wanted.share.name, &stat, NULL);
-    set(o, "used_bytes", number(stat.used_bytes));
-    set(o, "peak_bytes", number(stat.peak_bytes));
-    set(o, "refused", number(stat.refused));
-    set(o, "granted_ns", number(stat.granted_ns));
-    set(o, "waited_ns", number(stat.waited_ns));
-    set(o, "turns", number(stat.turns));
-    set(o, "overruns", number(stat.overruns));
+    describe_set(o, "used_bytes", describe_number(stat.used_bytes));
+    describe_set(o, "peak_bytes", describe_number(stat.peak_bytes));
+    describe_set(o, "refused", describe_number(stat.refused));
+    describe_set(o, "granted_ns", describe_number(stat.granted_ns));
+    describe_set(o, "waited_ns", describe_number(stat.waited_ns));
+    describe_set(o, "turns", describe_number(stat.turns));
+    describe_set(o, "overruns", describe_number(stat.overruns));
 }
 
 static json_t *describe_cores(const struct model_share *m)
@@ -114,27 +99,27 @@ json_t *describe_share(struct share *share)
     const struct gpu *gpu = share_gpu(share);
     char created[32];
     json_t *o = json_object();
-    set(o, "name", json_string(m->name));
-    set(o, "gpu", json_string(gpu ? gpu->name : share->wanted.gpu));
-    set(o, "model", json_string(model_get(m->model)->name));
-    set(o, "profile", json_string(m->profile));
-    set(o, "stand_in", json_boolean(gpu ? gpu->stand_in : strncmp(share->wanted.gpu, "cpu", 3) == 0));
-    set(o, "state", json_string(state_of(share)));
-    set(o, "problem", text_or_null(share->problem));
-    set(o, "memory_bytes", number(m->memory_bytes));
-    set(o, "time_ppm", json_integer(m->time_ppm));
-    set(o, "weight", json_integer(m->weight));
-    set(o, "policy", json_string(m->policy));
-    set(o, "class", json_string(m->class));
-    set(o, "quantum_ns", number(m->quantum_ns));
-    set(o, "watchdog_ns", number(m->watchdog_ns));
-    set(o, "owner_uid", json_integer(share->wanted.owner));
-    set(o, "created", json_string(store_format_time(share->wanted.created, created, sizeof created)));
-    set(o, "socket", text_or_null(share->socket_path));
-    set(o, "icd", m->model == MODEL_PASSTHROUGH ? NULL : text_or_null(share->daemon->icd_path));
-    set(o, "cores", describe_cores(m));
+    describe_set(o, "name", json_string(m->name));
+    describe_set(o, "gpu", json_string(gpu ? gpu->name : share->wanted.gpu));
+    describe_set(o, "model", json_string(model_get(m->model)->name));
+    describe_set(o, "profile", json_string(m->profile));
+    describe_set(o, "stand_in", json_boolean(gpu ? gpu->stand_in : strncmp(share->wanted.gpu, "cpu", 3) == 0));
+    describe_set(o, "state", json_string(state_of(share)));
+    describe_set(o, "problem", describe_text(share->problem));
+    describe_set(o, "memory_bytes", describe_number(m->memory_bytes));
+    describe_set(o, "time_ppm", json_integer(m->time_ppm));
+    describe_set(o, "weight", json_integer(m->weight));
+    describe_set(o, "policy", json_string(m->policy));
+    describe_set(o, "class", json_string(m->class));
+    describe_set(o, "quantum_ns", describe_number(m->quantum_ns));
+    describe_set(o, "watchdog_ns", describe_number(m->watchdog_ns));
+    describe_set(o, "owner_uid", json_integer(share->wanted.owner));
+    describe_set(o, "created", json_string(store_format_time(share->wanted.created, created, sizeof created)));
+    describe_set(o, "socket", describe_text(share->socket_path));
+    describe_set(o, "icd", m->model == MODEL_PASSTHROUGH ? NULL : describe_text(share->daemon->icd_path));
+    describe_set(o, "cores", describe_cores(m));
     describe_use(share, o);
     handover_describe(share, o);
-    set(o, "clients", describe_clients(share));
+    describe_set(o, "clients", describe_clients(share));
     return o;
 }

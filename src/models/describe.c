@@ -7,21 +7,6 @@
 
 #include <stdio.h>
 
-static void set(json_t *o, const char *key, json_t *value)
-{
-    json_object_set_new(o, key, value ? value : json_null());
-}
-
-static json_t *text_or_null(const char *text)
-{
-    return text[0] ? json_string(text) : json_null();
-}
-
-static json_t *number(uint64_t v)
-{
-    return json_integer((json_int_t)MIN(v, (uint64_t)INT64_MAX));
-}
-
 static json_t *describe_opencl(const struct gpu *gpu)
 {
     const struct opencl_device *cl = &gpu->opencl;
@@ -43,7 +28,7 @@ static json_t *describe_nvml(const struct gpu *gpu)
     if (n->compute_major)
         snprintf(compute, sizeof compute, "%d.%d", n->compute_major, n->compute_minor);
     return json_pack("{s:s, s:s, s:s, s:I, s:o, s:s, s:s}", "name", n->name, "uuid", n->uuid, "driver_version", n->driver_version,
-                     "memory_bytes", (json_int_t)n->memory_bytes, "compute_capability", text_or_null(compute),
+                     "memory_bytes", (json_int_t)n->memory_bytes, "compute_capability", describe_text(compute),
                      "mig_current", modes[n->mig_current + 1], "mig_pending", modes[n->mig_pending + 1]);
 }
 
@@ -61,7 +46,7 @@ static json_t *describe_pci(const struct gpu *gpu)
         json_array_append_new(companions, json_string(p->companions[i]));
     return json_pack("{s:s, s:s, s:s, s:o, s:o, s:i, s:o, s:i, s:i}", "class", class_code, "vendor_id", vendor, "device_id", device,
                      "iommu_group", p->iommu_group < 0 ? json_null() : json_integer(p->iommu_group), "companions", companions,
-                     "companions_count", (int)p->companions_n, "physfn", text_or_null(p->physfn), "sriov_total", (int)p->sriov_total, "sriov_enabled", (int)p->sriov_enabled);
+                     "companions_count", (int)p->companions_n, "physfn", describe_text(p->physfn), "sriov_total", (int)p->sriov_total, "sriov_enabled", (int)p->sriov_enabled);
 }
 
 static void describe_models(const struct gpu *gpu, json_t *o)
@@ -75,30 +60,30 @@ static void describe_models(const struct gpu *gpu, json_t *o)
         size_t n = m->profiles(gpu, names, MODEL_MAX_PROFILES);
         for (size_t k = 0; k < n; k++)
             json_array_append_new(list, json_string(names[k]));
-        set(models, m->name, json_pack("{s:b, s:s}", "possible", (int)possible, "reason", reason));
+        describe_set(models, m->name, json_pack("{s:b, s:s}", "possible", (int)possible, "reason", reason));
         json_object_set_new(profiles, m->name, list);
     }
-    set(o, "models", models);
-    set(o, "profiles", profiles);
+    describe_set(o, "models", models);
+    describe_set(o, "profiles", profiles);
 }
 
 json_t *model_describe_gpu(const struct gpu *gpu)
 {
     json_t *o = json_object();
-    set(o, "name", json_string(gpu->name));
-    set(o, "kind", json_string(gpu->stand_in ? "stand-in" : "gpu"));
-    set(o, "stand_in", json_boolean(gpu->stand_in));
-    set(o, "vendor", json_string(gpu->vendor));
-    set(o, "product", json_string(gpu->product));
-    set(o, "pci_address", gpu->has_pci ? json_string(gpu->pci.address) : NULL);
-    set(o, "uuid", gpu->has_nvml ? text_or_null(gpu->nvml.uuid) : NULL);
-    set(o, "numa_node", gpu->has_pci && gpu->pci.numa_node >= 0 ? json_integer(gpu->pci.numa_node) : NULL);
-    set(o, "driver", gpu->has_pci ? text_or_null(gpu->pci.driver) : NULL);
-    set(o, "memory_bytes", number(gpu->memory_bytes));
-    set(o, "compute_units", json_integer(gpu->compute_units));
-    set(o, "pci", describe_pci(gpu));
-    set(o, "opencl", describe_opencl(gpu));
-    set(o, "nvml", describe_nvml(gpu));
+    describe_set(o, "name", json_string(gpu->name));
+    describe_set(o, "kind", json_string(gpu->stand_in ? "stand-in" : "gpu"));
+    describe_set(o, "stand_in", json_boolean(gpu->stand_in));
+    describe_set(o, "vendor", json_string(gpu->vendor));
+    describe_set(o, "product", json_string(gpu->product));
+    describe_set(o, "pci_address", gpu->has_pci ? json_string(gpu->pci.address) : NULL);
+    describe_set(o, "uuid", gpu->has_nvml ? describe_text(gpu->nvml.uuid) : NULL);
+    describe_set(o, "numa_node", gpu->has_pci && gpu->pci.numa_node >= 0 ? json_integer(gpu->pci.numa_node) : NULL);
+    describe_set(o, "driver", gpu->has_pci ? describe_text(gpu->pci.driver) : NULL);
+    describe_set(o, "memory_bytes", describe_number(gpu->memory_bytes));
+    describe_set(o, "compute_units", json_integer(gpu->compute_units));
+    describe_set(o, "pci", describe_pci(gpu));
+    describe_set(o, "opencl", describe_opencl(gpu));
+    describe_set(o, "nvml", describe_nvml(gpu));
     describe_models(gpu, o);
     return o;
 }
