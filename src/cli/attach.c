@@ -74,8 +74,17 @@ static int find_share(struct cli *cli, const char *sysroot, const char *name, st
             return error_wrap(err, "share %s", name);
     }
     ret->n = n;
+    ret->gpu.function = ret->functions[0];
+    text_format(ret->gpu.name, sizeof ret->gpu.name, "%s", api_text(share, "gpu"));
+    /* A device that only its tranched takes for a GPU (tranched --device) has no name in the lists of this one. */
+    struct error unlisted = { 0 };
+    r = machine_find_gpu(sysroot, ret->functions[0].address, &ret->gpu, &unlisted);
+    if (r < 0 && r != -ENOENT && r != -EINVAL) {
+        *err = unlisted;
+        return r;
+    }
     qsort(ret->functions, n, sizeof *ret->functions, compare_functions);
-    return machine_find_gpu(sysroot, api_text(share, "gpu"), &ret->gpu, err);
+    return 0;
 }
 
 /* The card whole: every function of its slot; of a virtual function, itself. */
