@@ -83,11 +83,15 @@ typedef unsigned __int128 wide;
 
 static bool wide_rect_inside(const struct object *mem, const uint64_t origin[3], const uint64_t region[3], uint64_t row, uint64_t slice)
 {
-    wide r = row ? row : region[0], s = slice ? slice : r * region[1];
+    wide r = row ? row : region[0], s = slice ? slice : r * region[1], size = mem->u.mem.size;
     for (int i = 0; i < 3; i++)
         if (!region[i])
             return false;
-    return ((wide)origin[2] + region[2] - 1) * s + ((wide)origin[1] + region[1] - 1) * r + origin[0] + region[0] <= mem->u.mem.size;
+    wide y = (wide)origin[1] + region[1] - 1, z = (wide)origin[2] + region[2] - 1;
+    /* One step beyond the memory settles it; without this three factors of 64 bits would wrap around even here. */
+    if ((y && r > size) || (z && s > size))
+        return false;
+    return (z ? z * s : 0) + (y ? y * r : 0) + origin[0] + region[0] <= size;
 }
 
 static bool wide_inside(const struct object *mem, uint64_t offset, uint64_t size) { return (wide)offset + size <= mem->u.mem.size; }
