@@ -31,7 +31,8 @@ class Client:
         self.sock.settimeout(20)
         self.sock.connect(share["socket"])
         if hello:
-            self.sock.sendall(hello)
+            with contextlib.suppress(BrokenPipeError):    # refused already: the answer is there to be read
+                self.sock.sendall(hello)
 
     def welcome(self):
         data, _, _, _ = socket.recv_fds(self.sock, 128, 1)

@@ -147,6 +147,7 @@ struct _cl_program {
     _Atomic cl_build_status status;            /* CL_BUILD_IN_PROGRESS: what follows belongs to the thread that builds */
     bool arg_info;                             /* the application asked for it: the worker always does */
     bool may_print;                            /* its kernels may call printf */
+    bool expanded;                             /* the worker has the source with the files that it includes */
     cl_program_binary_type binary_type;
     uint64_t global_bytes;
     _Atomic uint32_t kernels_alive;            /* a program with kernels cannot be built again */

@@ -68,7 +68,7 @@ static int shake_hands(struct link *l, int sock, struct wire_welcome *w, int *re
 {
     struct wire_hello hello = { .magic = WIRE_MAGIC, .version = WIRE_VERSION, .pid = (uint32_t)getpid() };
     int n = 1, r = send_with_output(l, sock, &hello, sizeof hello);
-    if (r < 0)
+    if (r < 0 && r != -EPIPE)    /* EPIPE: refused before we spoke; why, is there to be read */
         return r;
     ssize_t got = io_recv_fds(sock, w, sizeof *w, ret_region, &n);
     if (n == 0)

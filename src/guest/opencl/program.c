@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* Programs: source and binaries go to the worker; the log and all that is to be known of the kernels come back with the build. */
 #include "guest/opencl/guest.h"
+#include "guest/opencl/include.h"
 
 #include <stdlib.h>
 #include <string.h>
@@ -343,10 +344,41 @@ static cl_int build_end(cl_program p, int r, cl_int error, cl_build_status statu
 /* The worker's part of a build, a compilation or a link, after build_begin. Waits for the compiler. */
 typedef cl_int (*build_fn)(cl_program p, const struct wire_blob *inputs);
 
+/* Whether a header of this name travels with the call. */
+static bool is_given(const char *name, void *user)
+{
+    const struct wire_blob *headers = user;
+    struct wire_in in = { headers->data, headers->size, 0, false };
+    while (in.pos < in.len && !in.bad) {
+        struct wire_blob b;
+        uint32_t id;
+        wire_get_u32(&in, &id);
+        wire_get_blob(&in, &b);
+        if (!in.bad && b.size == strlen(name) && memcmp(b.data, name, b.size) == 0)
+            return true;
+    }
+    return false;
+}
+
+/* The worker compiles what it was sent; files that the source includes lie here. They may be others at each build, and so may the folders. */
+static void send_included(cl_program p, const struct wire_blob *headers)
+{
+    char *expanded = include_expand(p->source, p->options, is_given, (void *)headers);
+    const char *text = expanded && strlen(expanded) < WIRE_FRAME_MAX - 64 ? expanded : p->source;
+    if (text != p->source || p->expanded) {
+        LINK_POST(link_current(), program_destroy, .program = p->base.id);
+        LINK_POST(link_current(), program_from_source, .program = p->base.id, .source = wire_blob_text(text));
+        p->may_print = p->may_print || strstr(text, "printf");
+        p->expanded = text != p->source;
+    }
+    free(expanded);
+}
+
 static cl_int build(cl_program p, const struct wire_blob *inputs)
 {
     struct wire_program_build_answer a = { 0 };
     void *buf = NULL;
+    send_included(p, inputs);
     int r = LINK_CALL(link_current(), program_build, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options));
     cl_int e = r < 0 || a.error ? a.error : read_kernels(p, &a.kernels);
     p->global_bytes = a.global_bytes;
@@ -460,6 +492,7 @@ static cl_int compile(cl_program p, const struct wire_blob *headers)
 {
     struct wire_program_compile_answer a = { 0 };
     void *buf = NULL;
+    send_included(p, headers);
     int r = LINK_CALL(link_current(), program_compile, &a, &buf, .program = p->base.id, .options = wire_blob_text(p->options), .headers = *headers);
     p->global_bytes = 0;
     cl_int e = build_end(p, r, a.error, a.status, &a.log, CL_PROGRAM_BINARY_TYPE_COMPILED_OBJECT);
