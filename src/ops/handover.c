@@ -14,9 +14,9 @@
 
 #define VFIO_DRIVER "vfio-pci"
 
-static bool is_display(const struct pci_function *f)
+static bool is_display(uint32_t class_code)
 {
-    return f->class_code >> 16 == 0x03;
+    return class_code >> 16 == 0x03;
 }
 
 static bool same_slot(const char *a, const char *b)
@@ -76,14 +76,14 @@ static int add_consoles(const char *sysfs_root, struct handover *h, struct error
     return 0;
 }
 
-static int list_displays(const char *sysfs_root, const char *besides, unsigned *ret, struct error *err)
+static int count_displays(const char *sysfs_root, const char *besides, unsigned *ret, struct error *err)
 {
     struct pci_gpu *gpus = NULL;
     size_t n = 0;
     int r = pci_list_gpus(sysfs_root, NULL, &gpus, &n, err);
     *ret = 0;
     for (size_t i = 0; r == 0 && i < n; i++)
-        *ret += !same_slot(gpus[i].address, besides) && gpus[i].driver[0] && !pci_driver_is_vfio(gpus[i].driver);
+        *ret += is_display(gpus[i].class_code) && !same_slot(gpus[i].address, besides) && gpus[i].driver[0] && !pci_driver_is_vfio(gpus[i].driver);
     free(gpus);
     return r;
 }
@@ -93,7 +93,7 @@ static int check_display(const struct handover_wish *wish, const struct pci_func
     unsigned others;
     if (!gpu->boot_vga || wish->force)
         return 0;
-    int r = list_displays(wish->sysfs_root, gpu->address, &others, err);
+    int r = count_displays(wish->sysfs_root, gpu->address, &others, err);
     if (r < 0 || others)
         return r;
     error_set(err, -EBUSY, "%s is the only display of this host: its console would go dark", gpu->address);
@@ -156,7 +156,7 @@ static int add_function(const struct handover_wish *wish, const struct pci_funct
     strcpy(h->functions[h->functions_n++], f->address);
     if (pci_driver_is_vfio(f->driver))
         return 0;    /* somebody else gave it away already; it is left like that when it comes back */
-    if (strcmp(f->driver, "nvidia") == 0 && wish->persistence == 1 && is_display(f))
+    if (strcmp(f->driver, "nvidia") == 0 && wish->persistence == 1 && is_display(f->class_code))
         r = add(h, OP_PERSISTENCE, f->address, "1", "0", err);
     if (r == 0 && f->d3cold_allowed == 1)
         r = add(h, OP_D3COLD, f->address, "1", "0", err);

@@ -173,6 +173,14 @@ def test_only_display_needs_force(host):
     assert host.hand_over(ONE, "vm", "--force").returncode == 0
 
 
+def test_an_accelerator_is_no_other_display(host):
+    (host.kernel.device(ONE) / "boot_vga").write_text("1\n")
+    (host.kernel.device(TWO) / "class").write_text("0x120000\n")
+    done = host.hand_over()
+    assert done.returncode == 3 and "only display" in done.stderr
+    assert host.kernel.done == [] and host.kernel.is_native()
+
+
 def test_taken_name_and_gpu(host):
     assert host.hand_over().returncode == 0
     again = host.hand_over()
