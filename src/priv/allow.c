@@ -3,87 +3,51 @@
 #include "priv/allow.h"
 
 #include "base/cleanup.h"
-#include "base/io.h"
-#include "base/text.h"
+#include "inventory/function.h"
 
 #include <errno.h>
-#include <fcntl.h>
-#include <limits.h>
 #include <string.h>
 
-/* PCI base classes: PCI Code and ID Assignment Specification. */
-#define CLASS_DISPLAY 0x03
-#define CLASS_BRIDGE 0x06
-#define CLASS_ACCELERATOR 0x12
-
-/* -1 when it cannot be told. */
-static int base_class(const char *sysfs_root, const char *address)
+static bool is_main(const struct allow *allow, const struct pci_function *f)
 {
-    char path[PATH_MAX], text[32], *end;
-    if (text_format(path, sizeof path, "%s/bus/pci/devices/%s/class", sysfs_root, address) < 0 || io_read_text(AT_FDCWD, path, text, sizeof text) <= 0)
-        return -1;
-    long v = strtol(text, &end, 16);
-    return *end || v < 0 || v > 0xffffff ? -1 : (int)(v >> 16);
-}
-
-static bool is_main(const char *sysfs_root, const struct allow *allow, const char *address)
-{
-    int class_code = base_class(sysfs_root, address);
     for (unsigned i = 0; i < allow->named_n; i++)
-        if (strcmp(allow->named[i], address) == 0)
-            return class_code != CLASS_BRIDGE;
-    return class_code == CLASS_DISPLAY || class_code == CLASS_ACCELERATOR;
+        if (strcmp(allow->named[i], f->address) == 0)
+            return !f->bridge;
+    return pci_function_is_gpu(f);
 }
 
-static bool physical_function(const char *sysfs_root, const char *address, char ret[PCI_ADDRESS_MAX])
+static bool has_main(const struct allow *allow, const struct pci_function *list, size_t n)
 {
-    char path[PATH_MAX], target[PATH_MAX];
-    if (text_format(path, sizeof path, "%s/bus/pci/devices/%s/physfn", sysfs_root, address) < 0)
-        return false;
-    ssize_t n = readlink(path, target, sizeof target - 1);
-    if (n <= 0)
-        return false;
-    target[n] = '\0';
-    const char *slash = strrchr(target, '/');
-    return pci_parse_address(slash ? slash + 1 : target, ret);
-}
-
-static bool has_main_in_group(const char *sysfs_root, const struct allow *allow, const char *address)
-{
-    char path[PATH_MAX];
-    if (text_format(path, sizeof path, "%s/bus/pci/devices/%s/iommu_group/devices", sysfs_root, address) < 0)
-        return false;
-    _cleanup_closedir_ DIR *dir = opendir(path);
-    for (struct dirent *e; dir && (e = readdir(dir));) {
-        char member[PCI_ADDRESS_MAX];
-        if (pci_parse_address(e->d_name, member) && is_main(sysfs_root, allow, member))
+    for (size_t i = 0; i < n; i++)
+        if (is_main(allow, &list[i]))
             return true;
-    }
     return false;
 }
 
-static bool has_main_in_slot(const char *sysfs_root, const struct allow *allow, const char *address)
+/* Lists that cannot be read hold no GPU. */
+static bool goes_with_main(const char *sysfs_root, const struct allow *allow, const struct pci_function *f)
 {
-    char other[PCI_ADDRESS_MAX];
-    strcpy(other, address);
-    for (char f = '0'; f <= '7'; f++) {
-        other[strlen(other) - 1] = f;
-        if (is_main(sysfs_root, allow, other))
-            return true;
-    }
-    return false;
+    _cleanup_free_ struct pci_function *group = NULL, *slot = NULL;
+    struct pci_function physical;
+    size_t n;
+    if (f->is_vf && pci_read_function(sysfs_root, f->physfn, &physical, NULL) == 0 && is_main(allow, &physical))
+        return true;
+    if (f->iommu_group >= 0 && pci_list_group(sysfs_root, f->iommu_group, &group, &n, NULL) == 0 && has_main(allow, group, n))
+        return true;
+    return pci_list_slot(sysfs_root, f->address, &slot, &n, NULL) == 0 && has_main(allow, slot, n);
 }
 
 static int check_pci(const char *sysfs_root, const struct allow *allow, const char *address, struct error *err)
 {
-    char physical[PCI_ADDRESS_MAX];
-    int class_code = base_class(sysfs_root, address);
-    if (class_code < 0)
+    struct pci_function f;
+    int r = pci_read_function(sysfs_root, address, &f, err);
+    if (r == -ENOENT)    /* gone: what is being given back need not be any more */
         return error_set(err, -ENODEV, "there is no PCI device %s", address);
-    if (class_code == CLASS_BRIDGE)
+    if (r < 0)
+        return r;
+    if (f.bridge)
         return error_set(err, -EPERM, "%s is a bridge; tranche leaves bridges alone", address);
-    if (is_main(sysfs_root, allow, address) || has_main_in_group(sysfs_root, allow, address) || has_main_in_slot(sysfs_root, allow, address) ||
-        (physical_function(sysfs_root, address, physical) && is_main(sysfs_root, allow, physical)))
+    if (is_main(allow, &f) || goes_with_main(sysfs_root, allow, &f))
         return 0;
     error_set(err, -EPERM, "%s is no GPU and shares no slot and no IOMMU group with one", address);
     error_hint(err, "tranche-priv --device %s allows it", address);
