@@ -19,6 +19,7 @@ struct api;
  * Blocks until the answer is there, at most API_TIMEOUT_S. -ENOTCONN: nobody serves the socket; -EPROTO: the answer makes no sense. */
 int api_call(struct cli *cli, const char *method, const char *path, json_t *body, json_t **ret, struct error *err);
 #define API_TIMEOUT_S 60
+#define API_HANDOVER_TIMEOUT_S 300    /* drivers take seconds to let go of a GPU or to take it back, and there may be several functions */
 
 /* As api_call(), again and again while programs use the GPU (-ETXTBSY), until wait_ns are over; says on stderr for whom it waits. */
 int api_call_waiting(struct cli *cli, const char *method, const char *path, json_t *body, uint64_t wait_ns, json_t **ret, struct error *err);

@@ -22,7 +22,6 @@ static const struct { const char *option, *key; } flags[] = {
 };
 
 #define MAX_WEIGHT 1000000
-#define CREATE_TIMEOUT_S 300    /* drivers take seconds to let go of a GPU, and there may be several functions */
 
 static int read_wish(const struct cli *cli, const char *gpu, struct wish *w, struct error *err)
 {
@@ -120,7 +119,7 @@ int verb_create(int argc, char **argv, struct cli *cli, struct error *err)
         error_hint(err, "tranche gpus lists both");
         return -EINVAL;
     }
-    cli->api_timeout_s = CREATE_TIMEOUT_S;
+    cli->api_timeout_s = API_HANDOVER_TIMEOUT_S;
     r = api_call_waiting(cli, "POST", "/v1/shares", body, wish.wait_ns, &share, err);
     if (r < 0)
         return r;

@@ -15,7 +15,7 @@ int verb_rm(int argc, char **argv, struct cli *cli, struct error *err)
     if (r < 0)
         return r;
     text_format(path, sizeof path, "/v1/shares/%s%s", argv[1], cli_option_given(cli, "force") ? "?force=1" : "");
-    cli->api_timeout_s = 300;    /* a GPU that goes back to the host: see create.c */
+    cli->api_timeout_s = API_HANDOVER_TIMEOUT_S;
     r = api_call_waiting(cli, "DELETE", path, NULL, wait_ns, &answer, err);
     if (r < 0)
         return r;
