@@ -92,13 +92,13 @@ static int unix_address(const char *path, struct sockaddr_un *sa, struct error *
     return 0;
 }
 
-int io_connect_unix(const char *path, int *ret_fd, struct error *err)
+static int connect_unix(const char *path, int type, int *ret_fd, struct error *err)
 {
     struct sockaddr_un sa;
     int r = unix_address(path, &sa, err);
     if (r < 0)
         return r;
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    _cleanup_close_ int fd = socket(AF_UNIX, type | SOCK_CLOEXEC, 0);
     if (fd < 0)
         return error_set(err, -errno, "socket: %s", strerror(errno));
     if (connect(fd, (struct sockaddr *)&sa, sizeof sa) < 0)
@@ -107,10 +107,20 @@ int io_connect_unix(const char *path, int *ret_fd, struct error *err)
     return 0;
 }
 
+int io_connect_unix(const char *path, int *ret_fd, struct error *err)
+{
+    return connect_unix(path, SOCK_STREAM, ret_fd, err);
+}
+
+int io_connect_unix_messages(const char *path, int *ret_fd, struct error *err)
+{
+    return connect_unix(path, SOCK_SEQPACKET, ret_fd, err);
+}
+
 int io_listen_unix(const char *path, int backlog, int *ret_fd, struct error *err)
 {
     struct sockaddr_un sa;
-    int r = unix_address(path, &sa, err), probe;
+    int r = unix_address(path, &sa, err), probe = -1;
     if (r < 0)
         return r;
     if (io_connect_unix(path, &probe, NULL) == 0) {

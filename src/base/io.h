@@ -20,6 +20,8 @@ int io_make_dirs(const char *path, struct error *err);
 /* Stream sockets on the file system, close-on-exec. listen replaces a stale socket file that nobody serves; a live one gives -EADDRINUSE. */
 int io_listen_unix(const char *path, int backlog, int *ret_fd, struct error *err);
 int io_connect_unix(const char *path, int *ret_fd, struct error *err);
+/* The same for a socket that keeps messages apart (SOCK_SEQPACKET). */
+int io_connect_unix_messages(const char *path, int *ret_fd, struct error *err);
 
 #define IO_MAX_FDS 4
 /* One message with up to IO_MAX_FDS descriptors. recv returns the bytes read (0 at end of file) or a negative errno; the

@@ -3,7 +3,7 @@
 #include "daemon/privlink.h"
 
 #include "base/cleanup.h"
-#include "base/text.h"
+#include "base/io.h"
 #include "daemon/paths.h"
 
 #include <errno.h>
@@ -13,7 +13,6 @@
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
-#include <sys/un.h>
 #include <sys/wait.h>
 
 #define SYSTEM_SOCKET "/run/tranche-priv.sock"
@@ -31,17 +30,12 @@ struct privlink {
 
 static int connect_socket(const char *path, int *ret_fd, struct error *err)
 {
-    struct sockaddr_un address = { .sun_family = AF_UNIX };
-    _cleanup_close_ int fd = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0);
-    if (fd < 0 || text_format(address.sun_path, sizeof address.sun_path, "%s", path) < 0 ||
-        connect(fd, (struct sockaddr *)&address, sizeof address) < 0) {
-        int code = fd < 0 || errno == 0 ? ENAMETOOLONG : errno;
-        error_set(err, -EOPNOTSUPP, "connect to tranche-priv at %.80s: %s", path, strerror(code));
-        error_hint(err, "systemctl status tranche-priv.socket says more");
-        return -EOPNOTSUPP;
-    }
-    *ret_fd = steal_fd(fd);
-    return 0;
+    if (io_connect_unix_messages(path, ret_fd, err) == 0)
+        return 0;
+    err->code = -EOPNOTSUPP;
+    error_wrap(err, "reach tranche-priv");
+    error_hint(err, "systemctl status tranche-priv.socket says more");
+    return -EOPNOTSUPP;
 }
 
 static int on_ended(sd_event_source *source, const siginfo_t *info, void *user)

@@ -3,6 +3,7 @@
 import os
 import random
 import signal
+import socket
 
 import pytest
 
@@ -241,6 +242,17 @@ def test_giving_back_that_fails_is_tried_again(host):
     assert done.returncode == 1 and "refused" in done.stderr
     assert host.shares()["vm"]["state"] == "failed"
     assert host.tranche("rm", "vm").returncode == 0
+    assert host.kernel.is_native() and host.shares() == {}
+
+
+def test_no_tranche_priv(host):
+    host.kernel.close()
+    host.kernel.socket_path.rename(host.folder / "gone")
+    dead = socket.socket(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+    dead.bind(str(host.kernel.socket_path))
+    dead.close()
+    done = host.hand_over()
+    assert done.returncode == 4 and "reach tranche-priv" in done.stderr and "systemctl" in done.stderr
     assert host.kernel.is_native() and host.shares() == {}
 
 
